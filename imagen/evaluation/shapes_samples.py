@@ -1,0 +1,113 @@
+"""Pictures of held-out prompts of the shapes world, drawn by a release and kept, so that drawing resumes after a kill."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from imagen.cascade import Cascade
+from imagen.data.shapes.prompts import prompts
+from imagen.data.shapes.scene import Scene
+from imagen.diffusion.guidance import Dynamic
+from imagen.diffusion.samplers import DPMSolverPP2M
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the pictures are drawn: a value for each stage (`steps`, `guidance`), or one for all. `percentile` in (0, 1] is that of
+    dynamic thresholding (section 2.3), `noise_augmentation` in [0, 1] the level of section 2.5."""
+
+    steps: list[int]
+    guidance: list[float]
+    noise_augmentation: float
+    percentile: float
+    batch_size: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What was asked for, and the pictures: `stages`, for each stage uint8 (n, R, R, 3), smallest first."""
+
+    captions: list[str]
+    scenes: list[Scene]
+    categories: list[str]
+    stages: list[np.ndarray]
+
+
+def _draw(
+    release: Path, folder: Path, captions: list[str], seeds: list[int], settings: Settings, label: str
+) -> list[np.ndarray]:
+    """Each batch is a file, written aside and renamed; those that are there already are not drawn again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    cascade, batches = None, []
+    starts = range(0, len(captions), settings.batch_size)
+    bar = tqdm(total=len(captions), desc=label, unit="picture", bar_format="{l_bar}{bar}| {n:.0f}/{total} {elapsed}<{remaining}")
+    for start in starts:
+        part = slice(start, start + settings.batch_size)
+        file = folder / f"{start:05d}.npz"
+        if not file.exists():
+            cascade = cascade or Cascade.load(release)
+            stages = len(cascade.stages)
+
+            def tell(stage: str, done: float, total: int, begin: int = start) -> None:
+                order = [s.name for s in cascade.stages].index(stage)  # type: ignore[union-attr]
+                bar.n = begin + (order * (len(captions[part])) + done) / stages
+                bar.refresh()
+
+            pictures = cascade.sample(
+                captions[part],
+                seeds[part],
+                steps=settings.steps,
+                guidance=settings.guidance,
+                noise_augmentation=settings.noise_augmentation,
+                threshold=Dynamic(settings.percentile),
+                sampler=DPMSolverPP2M(),
+                batch_size=settings.batch_size,
+                progress=tell,
+            )
+            aside = file.with_suffix(".aside")
+            with aside.open("wb") as handle:
+                np.savez(handle, *[to_uint8(p) for p in pictures])
+            aside.replace(file)
+        with np.load(file) as data:
+            batches.append([data[k] for k in data.files])
+        bar.n = min(part.stop, len(captions))
+        bar.refresh()
+    bar.close()
+    return [np.concatenate(parts) for parts in zip(*batches, strict=True)]
+
+
+def draw_split(release: Path, out: Path, split: str, n: int, settings: Settings) -> Drawn:
+    """n pictures of `split`'s prompts, all categories alike; the picture of prompt i has seed i. Kept in out/split."""
+    suite = prompts(split, settings.seed, n)
+    captions = [caption for caption, _, _ in suite]
+    stages = _draw(release, out / split, captions, list(range(n)), settings, f"sample {split}")
+    return Drawn(captions, [scene for _, scene, _ in suite], [category for _, _, category in suite], stages)
+
+
+def draw_sweep(
+    release: Path, out: Path, weights: Sequence[float], n: int, settings: Settings
+) -> dict[float, list[tuple[str, Tensor]]]:
+    """The first n test prompts with the same seeds at each guidance weight of the base stage: weight -> (caption, picture (3, R, R))."""
+    captions = [caption for caption, _, _ in prompts("test", settings.seed, n)]
+    found = {}
+    for w in weights:
+        how = Settings(**{**vars(settings), "guidance": [w, *settings.guidance[1:]]})
+        stages = _draw(release, out / f"guidance-{w:g}", captions, list(range(n)), how, f"guidance {w:g}")
+        found[w] = list(zip(captions, from_uint8(stages[-1]), strict=True))
+    return found
+
+
+def to_uint8(pictures: Tensor) -> np.ndarray:
+    """(B, 3, R, R) in [-1, 1] -> uint8 (B, R, R, 3)."""
+    return ((pictures.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def from_uint8(pictures: np.ndarray) -> Tensor:
+    """uint8 (B, R, R, 3) -> float32 (B, 3, R, R) in [-1, 1]."""
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
