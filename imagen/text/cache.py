@@ -1,0 +1,197 @@
+"""Token embeddings on disk beside the shards: ragged, in half precision, one safetensors file a shard.
+
+    FOLDER/text/ENCODER-HASH/key.json               the encoder's key
+    FOLDER/text/ENCODER-HASH/train-000000.safetensors
+        tokens    (sum of L_i, D) float16           all captions' tokens, one caption after the other
+        offsets   (n + 1,) int64                    caption i has the tokens offsets[i] to offsets[i + 1]
+        captions  (n,) int64                        the caption's hash: what these tokens were made of
+
+n captions of a shard, in the shard's order; L_i their true lengths; D text width. A T5-XL embedding of 20 tokens takes 82 kB,
+where the field's padded float32 pickles of 256 take 2.1 MB.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from imagen.text.encoder import Key, TextEncoder, refuse_empty
+
+CONFIGURED = (
+    "encoder",
+    "layer",
+    "max_length",
+    "dim",
+)  # the entries known without weights, which name the folder
+BATCH_TOKENS = 8192  # about so many characters a batch, padding included
+
+
+def write_embeddings(
+    folder: str | Path,
+    shard_name: str,
+    captions: Sequence[str],
+    encoder: TextEncoder,
+    progress: Callable[[int], object] | None = None,
+) -> Path:
+    """Embeds the captions of a shard (in its order) and writes them beside it; returns the file.
+
+    A complete file of the same encoder and captions is kept; the file is written aside and moved into place, so a killed
+    run leaves nothing half. Equal captions are embedded once; batches are sorted by length. `progress(k)` is called when k
+    more captions are done. ValueError: an empty caption, or a cache written with other weights under the same name.
+    """
+    refuse_empty(captions)
+    path = _claim(Path(folder), encoder.key) / f"{Path(shard_name).stem}.safetensors"
+    hashes = torch.tensor([caption_hash(caption) for caption in captions], dtype=torch.int64)
+    report = progress or (lambda done: None)
+    if _complete(path, hashes):
+        report(len(captions))
+        return path
+    copies: dict[str, int] = {}
+    for caption in captions:
+        copies[caption] = copies.get(caption, 0) + 1
+    rows: dict[str, Tensor] = {}
+    for batch in _batches(sorted(copies, key=lambda caption: (len(caption), caption))):
+        emb, mask = encoder(batch)
+        for caption, tokens, there in zip(batch, emb.half().cpu(), mask.cpu()):
+            if not tokens.isfinite().all():
+                raise ValueError(f"the embedding of {caption!r} does not fit half precision")
+            rows[caption] = tokens[there]
+        report(sum(copies[caption] for caption in batch))
+    lengths = torch.tensor([0, *(len(rows[caption]) for caption in captions)])
+    tensors = {
+        "tokens": torch.cat([rows[c] for c in captions]),
+        "offsets": lengths.cumsum(0),
+        "captions": hashes,
+    }
+    aside = path.with_suffix(f".{os.getpid()}.part")
+    save_file(tensors, aside, metadata={"key": json.dumps(encoder.key, sort_keys=True)})
+    os.replace(aside, path)
+    return path
+
+
+def open_embeddings(folder: str | Path, key: Key) -> "Embeddings":
+    """The embeddings in `folder` of the encoder with this key: `encoder.configured`, which needs no weights, or the whole
+    `encoder.key`, which holds the weights to account too. ValueError names the entries in which they differ."""
+    there = embedding_keys(folder)
+    if not there:
+        raise ValueError(
+            f"{folder} has no text embeddings: make them with imagen-prepare out={folder} text=..."
+        )
+    for path, stored in there.items():
+        if not differences(stored, key):
+            return Embeddings(path, stored)
+    nearest = min(there.values(), key=lambda stored: len(differences(stored, key)))
+    raise ValueError(
+        f"the text embeddings in {folder} are of another encoder than the one configured: "
+        + "; ".join(differences(nearest, key))
+        + ": choose that encoder (text=...), or embed again with imagen-prepare"
+    )
+
+
+def embedding_keys(folder: str | Path) -> dict[Path, Key]:
+    """Folder of each cache beside the shards in `folder` -> the key of the encoder that wrote it; empty when none did."""
+    return {
+        path.parent: json.loads(path.read_text()) for path in sorted(Path(folder).glob("text/*/key.json"))
+    }
+
+
+def differences(stored: Key, wanted: Key) -> list[str]:
+    """One line for each entry of `wanted` that `stored` has otherwise."""
+    return [f"{k} is {stored.get(k)} there, {v} here" for k, v in wanted.items() if stored.get(k) != v]
+
+
+class Embeddings:
+    """The embeddings of one encoder in a folder of shards: `embeddings("train-000000.tar")[i]`."""
+
+    def __init__(self, folder: Path, key: Key):
+        self.folder, self.key = folder, key
+
+    def __call__(self, shard_name: str) -> "ShardEmbeddings":
+        """The embeddings of a shard; ValueError when it has none yet."""
+        path = self.folder / f"{Path(shard_name).stem}.safetensors"
+        if not path.exists():
+            raise ValueError(
+                f"{path} is missing: run the same imagen-prepare again, it embeds what is not there yet"
+            )
+        return ShardEmbeddings(path)
+
+
+class ShardEmbeddings:
+    """The n embeddings of a shard, memory-mapped: only the tokens asked for are read."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        file = safe_open(path, "pt")
+        self._offsets: list[int] = file.get_tensor("offsets").tolist()
+        self._captions: list[int] = file.get_tensor("captions").tolist()
+        self._tokens = file.get_slice("tokens")
+
+    def __len__(self) -> int:
+        return len(self._captions)
+
+    def __getitem__(self, index: int) -> Tensor:
+        """Caption `index` of the shard -> (L, D) float32, of true length."""
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return self._tokens[self._offsets[index] : self._offsets[index + 1]].float()
+
+    def of(self, index: int, caption: str) -> Tensor:
+        """As `self[index]`, (L, D); ValueError when that embedding was made of another caption than `caption`."""
+        if index >= len(self) or self._captions[index] != caption_hash(caption):
+            raise ValueError(
+                f"{self.path} was made of other captions than its shard has now (sample {index}): delete it"
+            )
+        return self[index]
+
+
+def caption_hash(caption: str) -> int:
+    """The first 8 bytes of the caption's sha256, as a signed integer."""
+    return int.from_bytes(hashlib.sha256(caption.encode()).digest()[:8], "little", signed=True)
+
+
+def _claim(folder: Path, key: Key) -> Path:
+    """The cache's folder for `key`, made if need be; ValueError when other weights wrote there."""
+    known = {k: key[k] for k in CONFIGURED if k in key}
+    short = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:8]
+    path = folder / "text" / f"{key['encoder']}-{short}"
+    if (path / "key.json").exists():
+        stored = json.loads((path / "key.json").read_text())
+        if unlike := differences(stored, key):
+            raise ValueError(
+                f"{path} was embedded by another encoder of that name: {'; '.join(unlike)}: delete it first"
+            )
+        return path
+    path.mkdir(parents=True, exist_ok=True)
+    aside = path / f"key.{os.getpid()}.part"
+    aside.write_text(json.dumps(key, indent=2, sort_keys=True) + "\n")
+    os.replace(aside, path / "key.json")
+    return path
+
+
+def _complete(path: Path, hashes: Tensor) -> bool:
+    """Whether `path` holds the embeddings of exactly these captions."""
+    if not path.exists():
+        return False
+    try:
+        with safe_open(path, "pt") as file:
+            return torch.equal(file.get_tensor("captions"), hashes)
+    except SafetensorError:
+        return False
+
+
+def _batches(captions: Sequence[str]) -> Iterator[list[str]]:
+    """Captions sorted by length -> batches of at most `BATCH_TOKENS` characters, padding included, at least one caption."""
+    batch: list[str] = []
+    for caption in captions:
+        if batch and len(caption) * (len(batch) + 1) > BATCH_TOKENS:
+            yield batch
+            batch = []
+        batch.append(caption)
+    if batch:
+        yield batch
