@@ -7,12 +7,13 @@ Errors of the user (ValueError, OSError, anything wrong with the settings) end a
 and exit code 2; IMAGEN_DEBUG=1 shows where they came from. Errors of ours keep their traceback.
 """
 
+import contextlib
 import difflib
 import functools
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import hydra
@@ -29,29 +30,36 @@ def program(config_name: str) -> Callable[[Task], Callable[[], None]]:
     def decorate(task: Task) -> Callable[[], None]:
         @functools.wraps(task)
         def checked(cfg: DictConfig) -> None:
-            check_complete(cfg)
-            task(cfg)
+            with reported():
+                check_complete(cfg)
+                task(cfg)
 
         run = hydra.main(config_path="pkg://imagen.conf", config_name=config_name, version_base="1.3")(checked)
 
         @functools.wraps(task)
         def main() -> None:
             os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors here instead of printing its own
-            debug = os.environ.get("IMAGEN_DEBUG") == "1"
-            try:
+            with reported():
                 run()
-            except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:
-                if debug:
-                    raise
-                sys.stderr.write(f"error: {one_line(error)}\n")
-                raise SystemExit(2) from None
-            except KeyboardInterrupt:
-                sys.stderr.write("interrupted\n")
-                raise SystemExit(130) from None
 
         return main
 
     return decorate
+
+
+@contextlib.contextmanager
+def reported() -> Iterator[None]:
+    """Errors of the user leave as one line on stderr and exit code 2; those of ours pass."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:
+        if os.environ.get("IMAGEN_DEBUG") == "1":
+            raise
+        sys.stderr.write(f"error: {one_line(error)}\n")
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        raise SystemExit(130) from None
 
 
 def build(node: Any, **kwargs: Any) -> Any:
@@ -65,7 +73,7 @@ def build(node: Any, **kwargs: Any) -> Any:
         cause = error
         while isinstance(cause, InstantiationException) and cause.__cause__ is not None:
             cause = cause.__cause__
-        if isinstance(cause, (InstantiationException, TypeError, OmegaConfBaseException)):
+        if isinstance(cause, (InstantiationException, ImportError, TypeError, OmegaConfBaseException)):
             raise ValueError(_explain_call(error, cause)) from error
         raise cause  # noqa: B904  (the constructor's own words are the clear ones)
 
@@ -112,6 +120,8 @@ def _explain_call(error: BaseException, cause: BaseException) -> str:
     target = lines[0].split("'")[1] if lines[0].count("'") >= 2 else ""
     where = f"{key} ({target})" if key and target else key or target
     text = " ".join(str(cause).split())
+    if lines[0].startswith("Error locating target"):
+        return f"{key}._target_={target}: no such class or function"
     if "unexpected keyword argument" in text or "positional argument" in text or "keyword-only argument" in text:
         text = f"{text}; it takes: {', '.join(_parameters(target))}"
     return f"{where}: {text}" if where else text
