@@ -1,4 +1,4 @@
-"""Noise schedules in continuous time: t in [0, 1], 0 = clean, 1 = pure noise; logsnr = log(alpha^2 / sigma^2).
+"""Noise schedules in continuous time: t in [0, 1], 0 is clean, 1 is noise; logsnr = log(alpha^2 / sigma^2).
 
 z = alpha x + sigma eps with alpha^2 + sigma^2 = 1 (variance preserving), section 2.1.
 """
@@ -25,32 +25,38 @@ def alpha_sigma(logsnr: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def expand(level: Tensor, like: Tensor) -> Tensor:
-    """(B,) -> (B, 1, 1, 1), as many ones as `like` has further dimensions; a 0-dimensional level stays as it is."""
+    """(B,) -> (B, 1, 1, 1), as many ones as `like` has further dimensions; a 0-dimensional level stays so."""
     return level if level.ndim == 0 else level.reshape(-1, *[1] * (like.ndim - 1))
 
 
 class CosineSchedule:
-    """alpha = cos(pi t / 2) (Nichol & Dhariwal), clipped to [logsnr_min, logsnr_max]; the paper's for base and 64 -> 256.
+    """alpha = cos(pi t / 2) (Nichol & Dhariwal, arXiv 2102.09672), within [logsnr_min, logsnr_max]: by shortening the
+    range of the angle, so that logsnr stays strictly falling. The paper's for base and 64 -> 256; the limits are ours.
 
     `shift` is added to logsnr: 2 log(64 / R) keeps the signal-to-noise ratio of a 64 x 64 picture at resolution R
-    (simple diffusion, arXiv 2301.11093, equation 4); 0 is the plain schedule. The clipping is on the shifted value.
+    (simple diffusion, arXiv 2301.11093, equation 4); 0 is the plain schedule. The limits are on the shifted value.
     """
 
     def __init__(self, shift: float = 0.0, logsnr_min: float = -15.0, logsnr_max: float = 15.0) -> None:
         self.shift, self.logsnr_min, self.logsnr_max = shift, logsnr_min, logsnr_max
-        self.t_min = math.atan(math.exp(-0.5 * (logsnr_max - shift)))
-        self.t_max = math.atan(math.exp(-0.5 * (logsnr_min - shift)))
+        self.angle_min = math.atan(math.exp(-0.5 * (logsnr_max - shift)))
+        self.complement_min = math.atan(math.exp(0.5 * (logsnr_min - shift)))
+        self.span = math.pi / 2 - self.angle_min - self.complement_min
 
     def __call__(self, t: Tensor) -> Tensor:
-        return -2 * torch.log(torch.tan(self.t_min + t * (self.t_max - self.t_min))) + self.shift
+        # cos(angle) as the sine of its complement: in float32, tan loses all precision near pi / 2.
+        angle, complement = self.angle_min + t * self.span, self.complement_min + (1 - t) * self.span
+        return 2 * (torch.log(torch.sin(complement)) - torch.log(torch.sin(angle))) + self.shift
 
     def inverse(self, logsnr: Tensor) -> Tensor:
-        return (torch.atan(torch.exp(-0.5 * (logsnr - self.shift))) - self.t_min) / (self.t_max - self.t_min)
+        return (torch.atan(torch.exp(-0.5 * (logsnr - self.shift))) - self.angle_min) / self.span
 
 
 class LinearSchedule:
-    """beta(t) linear from 1000 x 1e-4 to 1000 x 0.02, so alpha^2 = exp(-integral of beta): the continuous limit of DDPM's 1000
-    steps (Ho et al.; the paper's 256 -> 1024 stage). `t_min` keeps logsnr finite at t = 0."""
+    """alpha^2 = exp(-integral of beta), beta(t) linear from 1000 x 1e-4 to 1000 x 0.02: the continuous limit of DDPM's
+    1000 steps (Ho et al., arXiv 2006.11239; the paper's 256 -> 1024 stage). t = 0 stands for `t_min` of it, a tenth of
+    its first step (ours), which keeps logsnr finite: 11.5 there, -10 at t = 1.
+    """
 
     def __init__(self, beta_min: float = 0.1, beta_max: float = 20.0, t_min: float = 1e-4) -> None:
         self.beta_min, self.beta_max, self.t_min = beta_min, beta_max, t_min
@@ -62,6 +68,5 @@ class LinearSchedule:
 
     def inverse(self, logsnr: Tensor) -> Tensor:
         integral = F.softplus(-logsnr)
-        slope = self.beta_max - self.beta_min
-        s = (torch.sqrt(self.beta_min**2 + 2 * slope * integral) - self.beta_min) / slope
-        return (s - self.t_min) / (1 - self.t_min)
+        root = torch.sqrt(self.beta_min**2 + 2 * (self.beta_max - self.beta_min) * integral)
+        return (2 * integral / (self.beta_min + root) - self.t_min) / (1 - self.t_min)
