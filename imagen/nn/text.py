@@ -1,0 +1,73 @@
+"""All that a network makes of the text and of nothing else: computed once a sampling run.
+
+B batch, L text tokens, D text width, E width of the time embedding.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+HEAD = 64  # channels a head of the pooling, as in the attention layers of the base model
+
+
+class TextContext(NamedTuple):
+    """What the network sees of the text. It depends on neither z nor the noise level.
+
+    `pooled` (B, E), added to the time embedding; `keys_values`: (key, value) of each attention layer in the
+    order in which the network runs them, each (B, heads, L, channels a head); `mask` (B, L) bool, True where
+    there is a token.
+    """
+
+    pooled: Tensor
+    keys_values: tuple[tuple[Tensor, Tensor], ...]
+    mask: Tensor
+
+
+class AttentionPooling(nn.Module):
+    """tokens (B, L, D), mask (B, L) -> (B, E): one learned query a head attends to the tokens that are
+    there."""
+
+    def __init__(self, text_dim: int, embed_dim: int) -> None:
+        super().__init__()
+        self.heads = max(1, embed_dim // HEAD)
+        self.query = nn.Parameter(torch.randn(self.heads, 1, HEAD))
+        self.key_value = nn.Linear(text_dim, 2 * self.heads * HEAD, bias=False)
+        self.out = nn.Linear(self.heads * HEAD, embed_dim)
+
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        key, value = split_heads(self.key_value(tokens), 2, self.heads)
+        query = self.query.to(key.dtype).expand(len(tokens), -1, -1, -1)
+        pooled = F.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None, :])
+        return self.out(pooled.flatten(1))
+
+
+class TextConditioner(nn.Module):
+    """(text_emb (B, L, D), text_mask (B, L) bool with a True in every row) -> TextContext.
+
+    LayerNorm on the text ("helps considerably", section 2.3), masked attention pooling, and the keys and
+    values of every attention layer: `layers` lists (heads, channels a head) of each. Tokens that the mask
+    hides have no effect.
+    """
+
+    def __init__(self, text_dim: int, embed_dim: int, layers: Sequence[tuple[int, int]]) -> None:
+        super().__init__()
+        self.heads = [heads for heads, _ in layers]
+        self.norm = nn.LayerNorm(text_dim)
+        self.pooling = AttentionPooling(text_dim, embed_dim)
+        self.key_values = nn.ModuleList(nn.Linear(text_dim, 2 * h * c, bias=False) for h, c in layers)
+
+    def forward(self, text_emb: Tensor, text_mask: Tensor) -> TextContext:
+        tokens = self.norm(text_emb.to(self.norm.weight.dtype))
+        keys_values = []
+        for layer, heads in zip(self.key_values, self.heads):
+            key, value = split_heads(layer(tokens), 2, heads)
+            keys_values.append((key, value))
+        return TextContext(self.pooling(tokens, text_mask), tuple(keys_values), text_mask)
+
+
+def split_heads(x: Tensor, parts: int, heads: int) -> tuple[Tensor, ...]:
+    """(B, N, parts heads c) -> `parts` views (B, heads, N, c)."""
+    return x.unflatten(-1, (parts, heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)

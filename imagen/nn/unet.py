@@ -1,0 +1,137 @@
+"""The base network: ADM's U-Net with text in its self-attention.
+
+B batch, R resolution (H x W in general), L text tokens, D text width, E width of the time embedding.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from imagen.nn.attention import SelfAttention
+from imagen.nn.blocks import ResBlock
+from imagen.nn.embeddings import NoiseEmbedding
+from imagen.nn.layers import Norm, conv, zero
+from imagen.nn.text import TextConditioner, TextContext
+
+
+class UNet(nn.Module):
+    """z (B, 3, R, R), logsnr (B,), context -> (B, 3, R, R), zero at initialisation.
+
+    The paper's 2B model (appendix F.1) is width 512, multipliers 1 2 3 4, 3 blocks a level, attention at the
+    three lowest levels, 64 channels a head. `attention`: for each level whether its blocks attend to
+    themselves and the text. `text_dim`: width D of the text encoder. `lowres`: whether a low-resolution
+    picture (B, 3, R, R) is concatenated to z, and its noise level `lowres_logsnr` (B,) added to the time
+    embedding (super-resolution). `embed_dim`: E, 4 width when None (not stated in the paper).
+    `checkpointing`: blocks are computed again in the backward pass instead of kept. R must divide by
+    `downsampling`.
+
+    `net.text(text_emb, text_mask)` makes the context; it depends on neither z nor logsnr, so a sampling run
+    makes it once.
+    """
+
+    def __init__(
+        self,
+        text_dim: int,
+        width: int,
+        multipliers: Sequence[int],
+        blocks: int,
+        attention: Sequence[bool],
+        head_channels: int = 64,
+        embed_dim: int | None = None,
+        lowres: bool = False,
+        checkpointing: bool = False,
+    ) -> None:
+        super().__init__()
+        if len(attention) != len(multipliers):
+            raise ValueError(
+                f"attention={list(attention)} has {len(attention)} entries for the {len(multipliers)} levels "
+                f"of multipliers={list(multipliers)}: give one true or false a level"
+            )
+        self.arguments: dict[str, Any] = {
+            "text_dim": text_dim,
+            "width": width,
+            "multipliers": list(multipliers),
+            "blocks": blocks,
+            "attention": list(attention),
+            "head_channels": head_channels,
+            "embed_dim": embed_dim,
+            "lowres": lowres,
+            "checkpointing": checkpointing,
+        }
+        self.text_dim, self.checkpointing = text_dim, checkpointing
+        self.downsampling = 2 ** (len(multipliers) - 1)
+        embed_dim = embed_dim or 4 * width
+        text_layers: list[tuple[int, int]] = []
+
+        def block(
+            channels_in: int, channels_out: int, attends: bool = False, resample: Any = None
+        ) -> ResBlock:
+            heads = max(1, channels_out // head_channels)
+            attention = SelfAttention(channels_out, heads, head_channels) if attends else None
+            if attention is not None:
+                text_layers.append((heads, head_channels))
+            return ResBlock(channels_in, channels_out, embed_dim, resample, attention)
+
+        self.time = NoiseEmbedding(width, embed_dim)
+        self.lowres_level = NoiseEmbedding(width, embed_dim) if lowres else None
+        self.stem = conv(6 if lowres else 3, width)
+        channels, skips = width, [width]
+        self.down, self.up = nn.ModuleList(), nn.ModuleList()
+        widths = [width * multiplier for multiplier in multipliers]
+        for level, (level_width, attends) in enumerate(zip(widths, attention)):
+            for _ in range(blocks):
+                self.down.append(block(channels, level_width, attends))
+                channels = level_width
+                skips.append(channels)
+            if level < len(widths) - 1:
+                self.down.append(block(channels, channels, resample="down"))
+                skips.append(channels)
+        self.middle = nn.ModuleList([block(channels, channels, True), block(channels, channels)])
+        for level, (level_width, attends) in reversed(list(enumerate(zip(widths, attention)))):
+            for _ in range(blocks + 1):
+                self.up.append(block(channels + skips.pop(), level_width, attends))
+                channels = level_width
+            if level > 0:
+                self.up.append(block(channels, channels, resample="up"))
+        self.norm = Norm(channels)
+        self.out = zero(conv(channels, 3))
+        self.text = TextConditioner(text_dim, embed_dim, text_layers)
+
+    def forward(
+        self,
+        z: Tensor,
+        logsnr: Tensor,
+        context: TextContext,
+        lowres: Tensor | None = None,
+        lowres_logsnr: Tensor | None = None,
+    ) -> Tensor:
+        emb = self.time(logsnr) + context.pooled
+        if self.lowres_level is not None:
+            assert lowres is not None
+            assert lowres_logsnr is not None
+            emb = emb + self.lowres_level(lowres_logsnr)
+            z = torch.cat([z, lowres], dim=1)
+        emb = F.silu(emb)
+        keys_values = iter(context.keys_values)
+        x = self.stem(z.contiguous(memory_format=torch.channels_last))
+        skips = [x]
+        for layer in self.down:
+            x = self._run(layer, x, emb, keys_values, context.mask)
+            skips.append(x)
+        for layer in self.middle:
+            x = self._run(layer, x, emb, keys_values, context.mask)
+        for layer in self.up:
+            if layer.resample is None:
+                x = torch.cat([x, skips.pop()], dim=1)
+            x = self._run(layer, x, emb, keys_values, context.mask)
+        return self.out(self.norm(x))
+
+    def _run(self, layer: nn.Module, x: Tensor, emb: Tensor, keys_values: Iterator, mask: Tensor) -> Tensor:
+        text = (*next(keys_values), mask) if layer.attention is not None else None
+        if self.checkpointing and torch.is_grad_enabled():
+            return checkpoint(layer, x, emb, text, use_reentrant=False)
+        return layer(x, emb, text)
