@@ -1,0 +1,52 @@
+"""What is held out: which scenes a model may see in training, and which it is asked for.
+
+train            everything but what follows
+test             compositions of parts that training shows, though never this composition: one in ten, chosen by a hash
+unseen           has a color-shape pair that training never shows (the color and the shape are shown, each with all others)
+unseen_relation  two shapes in a relation that training never shows for them (shown the other way round, and on the other axis)
+"""
+
+from hashlib import blake2b
+
+from imagen.data.shapes.scene import OPPOSITE, Scene
+
+SPLITS = ("train", "test", "unseen", "unseen_relation")
+HELD_OUT_PAIRS = frozenset(
+    {
+        ("green", "circle"),
+        ("purple", "square"),
+        ("orange", "triangle"),
+        ("red", "star"),
+        ("blue", "cross"),
+    }
+)
+# (shape, relation, shape), for any colors; only "left of" and "above", as the other two are their reverse.
+HELD_OUT_RELATIONS = frozenset(
+    {
+        ("circle", "left of", "triangle"),
+        ("cross", "left of", "square"),
+        ("star", "above", "circle"),
+        ("square", "above", "triangle"),
+    }
+)
+TEST_SHARE = 10  # one composition in so many
+
+
+def composition(scene: Scene) -> tuple[str | int, ...]:
+    """Counts, colors, shapes and relation, the same for "A right of B" and "B left of A"; size, texture, background are left out."""
+    groups, relation = scene.groups, scene.relation
+    if relation in ("right of", "below"):
+        groups, relation = groups[::-1], OPPOSITE[relation]
+    parts = [part for group in groups for part in (group.count, group.color, group.shape)]
+    return (*parts, relation or "alone")
+
+
+def split_of(scene: Scene) -> str:
+    """The one split of SPLITS that the scene belongs to."""
+    if any((group.color, group.shape) in HELD_OUT_PAIRS for group in scene.groups):
+        return "unseen"
+    parts = composition(scene)
+    if len(scene.groups) == 2 and (parts[2], parts[-1], parts[5]) in HELD_OUT_RELATIONS:
+        return "unseen_relation"
+    digest = blake2b(" ".join(map(str, parts)).encode(), digest_size=8).digest()
+    return "test" if int.from_bytes(digest, "big") % TEST_SHARE == 0 else "train"
