@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from imagen.data.shapes.captions import caption_of
+from imagen.data.shapes.captions import caption_of, parse
 from imagen.data.shapes.sampling import scene_of
 from imagen.data.shapes.scene import Scene
 from imagen.data.shapes.splits import split_of
@@ -28,8 +28,8 @@ def category_of(scene: Scene) -> str:
 def prompts(split: str, seed: int, n: int) -> list[tuple[str, Scene, str]]:
     """n times (caption, scene, category), no caption twice, the split's categories in turn: balanced to within one.
 
-    train and test have all categories but "unseen", the other splits that one alone. ValueError for a split without
-    enough captions.
+    train and test have all categories but "unseen", the other splits that one alone. Captions of "position" and of the split
+    unseen_relation always say the relation. ValueError for a split without enough captions.
     """
     held_out = split in ("unseen", "unseen_relation")
     wanted = ("unseen",) if held_out else tuple(c for c in CATEGORIES if c != "unseen")
@@ -41,8 +41,9 @@ def prompts(split: str, seed: int, n: int) -> list[tuple[str, Scene, str]]:
             break
         scene = scene_of(split, seed, index)
         found = waiting[category_of(scene)]
+        about_place = split == "unseen_relation" or category_of(scene) == "position"
         caption = caption_of(scene, np.random.default_rng([1, seed, index]))
-        if len(found) < need and caption not in seen:
+        if len(found) < need and caption not in seen and (not about_place or parse(caption).relation):
             seen.add(caption)
             found.append((caption, scene, category_of(scene)))
     else:
