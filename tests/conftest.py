@@ -18,3 +18,36 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"no photos and prompt suites at {folder}: set IMAGEN_SHARED to the folder that holds data/")
     return folder / "data"
+
+
+@pytest.fixture(scope="session")
+def toy_stages() -> list:
+    """A base stage at 8 and a super-resolution stage from 8 to 16, as (record, weights): random weights, text width 12."""
+    import torch
+
+    from imagen.checkpoint import StageRecord, describe
+    from imagen.diffusion import CosineSchedule, LinearSchedule
+    from imagen.nn import EfficientUNet, UNet
+
+    base = UNet(12, width=8, multipliers=[1, 2], blocks=1, attention=[False, True], head_channels=8)
+    large = EfficientUNet(12, widths=[8, 16], blocks=[1, 1], attention=["none", "self"], heads=2)
+    generator = torch.Generator().manual_seed(0)
+    for parameter in [*base.parameters(), *large.parameters()]:
+        parameter.data = torch.randn(parameter.shape, generator=generator) * 0.2
+    lowres = {"resolution": 8, "schedule": describe(CosineSchedule())}
+    records = [
+        StageRecord("base8", 8, "v", describe(CosineSchedule()), describe(base), steps=3),
+        StageRecord("sr16", 16, "eps", describe(LinearSchedule()), describe(large), lowres, steps=4),
+    ]
+    return [(record, net.state_dict()) for record, net in zip(records, [base, large])]
+
+
+@pytest.fixture
+def toy_release(toy_stages: list, tmp_path: Path) -> Path:
+    """A release folder of `toy_stages`, whose text encoder is hashed words."""
+    from imagen.checkpoint import write_release
+    from imagen.text import HashedWords
+
+    encoder = HashedWords(dim=12, max_length=16)
+    text = {"class": "HashedWords", "arguments": {"dim": 12, "max_length": 16}, "key": encoder.key}
+    return write_release(tmp_path / "release", toy_stages, text, {"steps": 3, "guidance": [3.0, 2.0]})

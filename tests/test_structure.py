@@ -16,18 +16,19 @@ MAY = {
     "conditioning": (set(), {"diffusion"}),
     "text": ({"transformers", "safetensors"}, {"text"}),
     "checkpoint": ({"safetensors"}, {"nn", "diffusion", "text", "checkpoint"}),
-    "cascade": (set(), {"nn", "diffusion", "conditioning", "text", "checkpoint"}),
+    "sampling": (set(), {"diffusion", "conditioning", "checkpoint"}),
+    "cascade": (set(), {"nn", "diffusion", "conditioning", "text", "checkpoint", "sampling"}),
     "data": ({"webdataset"}, {"data", "text"}),
     "data/module": ({"webdataset", "lightning"}, {"data", "text"}),
     "training": (
         {"lightning", "wandb", "safetensors"},
-        {"nn", "diffusion", "conditioning", "text", "cascade", "checkpoint", "data", "training"},
+        {"nn", "diffusion", "conditioning", "text", "sampling", "cascade", "checkpoint", "data", "training"},
     ),
     "evaluation": (
         {"torchmetrics"},
-        {"nn", "diffusion", "conditioning", "text", "cascade", "checkpoint", "data", "evaluation"},
+        {"nn", "diffusion", "conditioning", "text", "sampling", "cascade", "checkpoint", "data", "evaluation"},
     ),
-    "programs": (HEAVY, {"nn", "diffusion", "conditioning", "text", "cascade", "checkpoint", "data", "training", "evaluation", "programs"}),
+    "programs": (HEAVY, {"nn", "diffusion", "conditioning", "text", "sampling", "cascade", "checkpoint", "data", "training", "evaluation", "programs"}),
 }  # fmt: skip
 
 

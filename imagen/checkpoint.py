@@ -1,0 +1,256 @@
+"""A release folder: `cascade.json` and one safetensors file a stage. No pickle, no Hydra.
+
+    release/
+      cascade.json        the stages in ascending resolution, the text encoder, recommended settings
+      base64.safetensors  EMA weights of a stage, named as in the network's state dict
+      sr256.safetensors
+
+Every part (network, schedule, text encoder, sampler) is written as {"class": NAME, "arguments": {plain JSON}}
+and rebuilt only from a fixed table of classes, so that a release from elsewhere can choose among ours and no
+more."""
+
+import hashlib
+import inspect
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from imagen.diffusion.denoiser import Predict
+from imagen.diffusion.schedule import CosineSchedule, LinearSchedule
+from imagen.nn import NETWORKS
+from imagen.text import HashedWords, MiniLM, TransformersEncoder
+
+INDEX = "cascade.json"
+FORMAT = 1
+Description = dict[str, Any]
+Table = Mapping[str, Callable[..., Any]]
+SCHEDULES: Table = {"CosineSchedule": CosineSchedule, "LinearSchedule": LinearSchedule}
+ENCODERS: Table = {"HashedWords": HashedWords, "MiniLM": MiniLM, "TransformersEncoder": TransformersEncoder}
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """What rebuilds one stage for sampling: plain JSON values only.
+
+    `network`, `schedule`: descriptions (`describe`). `predict`: "eps", "x" or "v". `lowres`: None for a base
+    stage, else {"resolution": r, "schedule": description} of the low-resolution input and its noise
+    augmentation. `parameters`, `steps` (of training), `version` (of this package) are for the reader.
+    `sha256` is of the weights file `file`, a name inside the release folder."""
+
+    name: str
+    resolution: int
+    predict: Predict
+    schedule: Description
+    network: Description
+    lowres: Description | None = None
+    parameters: int = 0
+    steps: int = 0
+    version: str = ""
+    file: str = ""
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Release:
+    """`cascade.json`: stages in ascending resolution; `text`, the description of the encoder and its "key";
+    `sampling`, recommended settings that `Cascade.sample` falls back on, each one value or a list of one a
+    stage. The encoder's "key" is what it was known to be when the stages were trained."""
+
+    stages: list[StageRecord]
+    text: Description
+    sampling: Description = field(default_factory=dict)
+
+
+def describe(part: Any) -> Description:
+    """A part as {"class", "arguments"}: its own `.arguments` if it has any, else the attributes named as its
+    constructor's parameters are."""
+    arguments = getattr(part, "arguments", None)
+    if arguments is None:
+        arguments = {name: getattr(part, name) for name in inspect.signature(type(part)).parameters}
+    return {"class": type(part).__name__, "arguments": dict(arguments)}
+
+
+def restore(description: Any, table: Table, where: str) -> Any:
+    """The part that `description` names, from `table` alone. ValueError, beginning with `where`, for anything
+    else."""
+    if not isinstance(description, dict) or set(description) != {"class", "arguments"}:
+        raise ValueError(
+            f'{where}: expected {{"class": ..., "arguments": {{...}}}}, found {description!r:.80}'
+        )
+    name, arguments = description["class"], description["arguments"]
+    if not isinstance(name, str) or name not in table:
+        raise ValueError(f"{where}: unknown class {name!r:.80}; known: {', '.join(sorted(table))}")
+    if not isinstance(arguments, dict):
+        raise ValueError(f"{where}: the arguments of {name} must be an object, found {arguments!r:.80}")
+    try:
+        return table[name](**arguments)
+    except (TypeError, ValueError, AttributeError, ArithmeticError, AssertionError, RuntimeError) as error:
+        raise ValueError(f"{where}: {name} cannot be built with these arguments: {error}") from error
+
+
+def write_release(
+    folder: str | Path,
+    stages: Iterable[tuple[StageRecord, Mapping[str, Tensor]]],
+    text: Description,
+    sampling: Description | None = None,
+) -> Path:
+    """Write a release: (record, weights) of each stage, in ascending resolution; `file` and `sha256` are
+    filled in here.
+
+    The folder is written aside and put in place whole; an earlier release there is replaced only then, and
+    stays as it is on any error. ValueError when `folder` holds something that is not a release, or for a name
+    unfit for a file."""
+    folder = Path(folder)
+    if folder.exists() and not (folder / INDEX).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"out={folder}: holds something that is not a release; give a new folder")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        new, records = aside / "new", []
+        new.mkdir()
+        for record, weights in stages:
+            file = plain_name(f"{record.name}.safetensors", "stage name")
+            if (new / file).exists():
+                raise ValueError(f"two stages are named {record.name!r}; name runs apart with stage.name=...")
+            save_file({k: v.detach().cpu().contiguous() for k, v in weights.items()}, new / file)
+            records.append(asdict(record) | {"file": file, "sha256": sha256(new / file)})
+        content = {"format": FORMAT, "stages": records, "text": text, "sampling": sampling or {}}
+        (new / INDEX).write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        read_release(new)
+        if folder.exists():
+            os.replace(folder, aside / "earlier")
+        try:
+            os.replace(new, folder)
+        except OSError:
+            if (aside / "earlier").exists():
+                os.replace(aside / "earlier", folder)
+            raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return folder
+
+
+def read_release(folder: str | Path) -> Release:
+    """Read and check `cascade.json`; no weights are read. ValueError names the file and the field that is
+    wrong."""
+    path = Path(folder) / INDEX
+    if not path.is_file():
+        raise ValueError(f"release={folder}: no {INDEX} there; give a folder that imagen-export wrote")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"{path}: not JSON: {error}") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ValueError(f'{path}: expected "format": {FORMAT}; written by another version, or not a release')
+    stages, text, sampling = (content.get(key) for key in ("stages", "text", "sampling"))
+    if (
+        not isinstance(stages, list)
+        or not stages
+        or not isinstance(text, dict)
+        or not isinstance(sampling, dict)
+    ):
+        raise ValueError(f'{path}: needs "stages" (a list), "text" and "sampling" (objects)')
+    if not isinstance(text.get("key"), dict):
+        raise ValueError(f'{path}: text: needs "key", which says what encoder the stages were trained with')
+    return Release([_record(entry, f"{path}: stage {i}") for i, entry in enumerate(stages)], text, sampling)
+
+
+def load_network(folder: str | Path, record: StageRecord, device: torch.device | str = "cpu") -> nn.Module:
+    """The network of a stage with its weights, in eval mode, float32, channels-last, without gradients.
+
+    Strict: every tensor of the network must be in the file with its shape, and nothing else; the file must
+    have the hash that `cascade.json` records. Names and shapes are compared before anything is allocated."""
+    path = Path(folder) / plain_name(record.file, f"{Path(folder) / INDEX}: stage {record.name}: file")
+    if not path.is_file():
+        raise ValueError(f"{path}: missing; {INDEX} names it as the weights of stage {record.name}")
+    with torch.device("meta"):
+        net: nn.Module = restore(
+            record.network, NETWORKS, f"{Path(folder) / INDEX}: stage {record.name}: network"
+        )
+    expected = net.state_dict()
+    if sha256(path) != record.sha256:
+        raise ValueError(
+            f"{path}: not the file that {INDEX} records (sha256 differs); copy or export it again"
+        )
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            if problem := differences({k: tuple(v.shape) for k, v in expected.items()}, found):
+                raise ValueError(f"{path}: does not fit stage {record.name}: {problem}")
+            weights = {k: file.get_tensor(k).to(device, expected[k].dtype) for k in found}
+    except SafetensorError as error:
+        raise ValueError(f"{path}: not a safetensors file: {error}") from error
+    net.load_state_dict(weights, assign=True)
+    assert not any(t.is_meta for t in [*net.parameters(), *net.buffers()]), (
+        "a network's buffers must be persistent"
+    )
+    return net.requires_grad_(False).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def differences(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> str:
+    """Names and shapes that differ, in words, the first five of each kind; "" when none do."""
+    shapes = [
+        f"{k} is {found[k]}, not {expected[k]}" for k in expected if k in found and found[k] != expected[k]
+    ]
+    kinds = {
+        "missing": [k for k in expected if k not in found],
+        "unexpected": [k for k in found if k not in expected],
+        "other shapes": shapes,
+    }
+    return "; ".join(
+        f"{kind}: {', '.join(names[:5])}" + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+        for kind, names in kinds.items()
+        if names
+    )
+
+
+def plain_name(name: Any, what: str) -> str:
+    """`name` if it can only be a file of the folder it is joined to; ValueError otherwise."""
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", name):
+        raise ValueError(
+            f"{what}: {name!r:.80} must be a plain name of letters, digits, '_', '-', '.' and '+'"
+        )
+    return name
+
+
+def sha256(path: Path) -> str:
+    """The file's hash, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _record(entry: Any, where: str) -> StageRecord:
+    kinds = {
+        f.name: {int: int, Description: dict, Description | None: dict}.get(f.type, str)
+        for f in fields(StageRecord)
+    }
+    if not isinstance(entry, dict) or set(entry) != set(kinds):
+        keys = sorted(set(entry) ^ set(kinds)) if isinstance(entry, dict) else [repr(entry)[:80]]
+        raise ValueError(f"{where}: keys missing or unknown: {', '.join(keys)}")
+    for key, value in entry.items():
+        if not (isinstance(value, kinds[key]) or (key == "lowres" and value is None)) or isinstance(
+            value, bool
+        ):
+            raise ValueError(f"{where}: {key} has the wrong type: {value!r:.80}")
+    if entry["predict"] not in ("eps", "x", "v"):
+        raise ValueError(f'{where}: predict is {entry["predict"]!r:.80}; known: "eps", "x", "v"')
+    if entry["resolution"] < 1:
+        raise ValueError(f"{where}: resolution is {entry['resolution']}; it must be positive")
+    lowres = entry["lowres"]
+    if lowres is not None and (
+        set(lowres) != {"resolution", "schedule"} or not isinstance(lowres["resolution"], int)
+    ):
+        raise ValueError(f'{where}: lowres must be null or {{"resolution": ..., "schedule": ...}}')
+    plain_name(entry["file"], f"{where}: file")
+    return StageRecord(**entry)
