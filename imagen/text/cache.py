@@ -6,8 +6,8 @@
         offsets   (n + 1,) int64                    caption i has the tokens offsets[i] to offsets[i + 1]
         captions  (n,) int64                        the caption's hash: what these tokens were made of
 
-n captions of a shard, in the shard's order; L_i their true lengths; D text width. A T5-XL embedding of 20 tokens takes 82 kB,
-where the field's padded float32 pickles of 256 take 2.1 MB.
+n captions of a shard, in the shard's order; L_i their true lengths; D text width. A T5-XL embedding of 20
+tokens takes 82 kB, where the field's padded float32 pickles of 256 take 2.1 MB.
 """
 
 import hashlib
@@ -41,9 +41,10 @@ def write_embeddings(
 ) -> Path:
     """Embeds the captions of a shard (in its order) and writes them beside it; returns the file.
 
-    A complete file of the same encoder and captions is kept; the file is written aside and moved into place, so a killed
-    run leaves nothing half. Equal captions are embedded once; batches are sorted by length. `progress(k)` is called when k
-    more captions are done. ValueError: an empty caption, or a cache written with other weights under the same name.
+    A complete file of the same encoder and captions is kept; the file is written aside and moved into place,
+    so a killed run leaves nothing half. Equal captions are embedded once; batches are sorted by length.
+    `progress(k)` is called when k more captions are done. ValueError: an empty caption, or a cache written
+    with other weights under the same name.
     """
     refuse_empty(captions)
     path = _claim(Path(folder), encoder.key) / f"{Path(shard_name).stem}.safetensors"
@@ -76,8 +77,9 @@ def write_embeddings(
 
 
 def open_embeddings(folder: str | Path, key: Key) -> "Embeddings":
-    """The embeddings in `folder` of the encoder with this key: `encoder.configured`, which needs no weights, or the whole
-    `encoder.key`, which holds the weights to account too. ValueError names the entries in which they differ."""
+    """The embeddings in `folder` of the encoder with this key: `encoder.configured`, which needs no weights,
+    or the whole `encoder.key`, which holds the weights to account too. ValueError names the entries in which
+    they differ."""
     there = embedding_keys(folder)
     if not there:
         raise ValueError(
@@ -95,7 +97,8 @@ def open_embeddings(folder: str | Path, key: Key) -> "Embeddings":
 
 
 def embedding_keys(folder: str | Path) -> dict[Path, Key]:
-    """Folder of each cache beside the shards in `folder` -> the key of the encoder that wrote it; empty when none did."""
+    """Folder of each cache beside the shards in `folder` -> the key of the encoder that wrote it; empty when
+    none did."""
     return {
         path.parent: json.loads(path.read_text()) for path in sorted(Path(folder).glob("text/*/key.json"))
     }
@@ -142,7 +145,8 @@ class ShardEmbeddings:
         return self._tokens[self._offsets[index] : self._offsets[index + 1]].float()
 
     def of(self, index: int, caption: str) -> Tensor:
-        """As `self[index]`, (L, D); ValueError when that embedding was made of another caption than `caption`."""
+        """As `self[index]`, (L, D); ValueError when that embedding was made of another caption than
+        `caption`."""
         if index >= len(self) or self._captions[index] != caption_hash(caption):
             raise ValueError(
                 f"{self.path} was made of other captions than its shard has now (sample {index}): delete it"
@@ -186,7 +190,8 @@ def _complete(path: Path, hashes: Tensor) -> bool:
 
 
 def _batches(captions: Sequence[str]) -> Iterator[list[str]]:
-    """Captions sorted by length -> batches of at most `BATCH_TOKENS` characters, padding included, at least one caption."""
+    """Captions sorted by length -> batches of at most `BATCH_TOKENS` characters, padding included, at least
+    one caption."""
     batch: list[str] = []
     for caption in captions:
         if batch and len(caption) * (len(batch) + 1) > BATCH_TOKENS:

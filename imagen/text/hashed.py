@@ -15,14 +15,20 @@ from imagen.text.encoder import Key, pad, refuse_empty
 class HashedWords:
     """One token a word or punctuation mark: (vector of the word + vector of its place) / sqrt(2).
 
-    Vectors are uniform with mean 0 and variance 1, read straight from SHAKE-256 of the lower-case word, so they are equal
-    on every machine and with every version of everything. Without the place a caption would be a bag of words, and "a red
-    circle left of a blue star" would mean its opposite as well. Words beyond `max_length` are cut off.
+    Vectors are uniform with mean 0 and variance 1, read straight from SHAKE-256 of the lower-case word, so
+    they are equal on every machine and with every version of everything. Without the place a caption would be
+    a bag of words, and "a red circle left of a blue star" would mean its opposite as well. Words beyond
+    `max_length` are cut off.
     """
 
     def __init__(self, dim: int = 384, max_length: int = 128):
         self.dim, self.max_length = dim, max_length
         self.device = torch.device("cpu")
+
+    @property
+    def arguments(self) -> dict[str, int]:
+        """The constructor's arguments, with which a release rebuilds the encoder."""
+        return {"dim": self.dim, "max_length": self.max_length}
 
     @property
     def configured(self) -> Key:

