@@ -25,7 +25,7 @@ class Estimate(NamedTuple):
 
 
 def target(predict: Predict, x: Tensor, eps: Tensor, logsnr: Tensor) -> Tensor:
-    """What a network that predicts eps (section 2.1), x or v should have said; x, eps (B, 3, R, R), logsnr (B,)."""
+    """What a network that predicts eps, x or v should have said; x, eps (B, 3, R, R), logsnr (B,)."""
     if predict == "eps":
         return eps
     if predict == "x":
@@ -37,8 +37,8 @@ def target(predict: Predict, x: Tensor, eps: Tensor, logsnr: Tensor) -> Tensor:
 def estimate(predict: Predict, output: Tensor, z: Tensor, logsnr: Tensor) -> Estimate:
     """A network's output (B, 3, R, R) at z and logsnr (B,) as x and eps.
 
-    v needs no division. eps divides by alpha, x by sigma: 1 / 1800 at logsnr = -15 and 15, where what is predicted
-    hardly tells of the other. Finite for |logsnr| <= 80 in float32.
+    v needs no division. eps divides by alpha, x by sigma: 1 / 1800 at logsnr = -15 and 15, where what is
+    predicted hardly tells of the other. Finite for |logsnr| <= 80 in float32.
     """
     alpha, sigma = alpha_sigma(expand(logsnr, z))
     if predict == "eps":
@@ -51,14 +51,16 @@ def estimate(predict: Predict, output: Tensor, z: Tensor, logsnr: Tensor) -> Est
 class Denoiser(nn.Module):
     """A network that predicts "eps" (the paper), "x" or "v".
 
-    `net(z, logsnr (B,), context, lowres, lowres_logsnr) -> (B, 3, R, R)`; `net.text(text_emb, text_mask) -> context`.
+    `net.text(text_emb, text_mask) -> context`, anything; and
+    `net(z, logsnr (B,), context, lowres, lowres_logsnr) -> (B, 3, R, R)`.
     """
 
     def __init__(self, net: nn.Module, predict: Predict = "v") -> None:
         super().__init__()
         if predict not in get_args(Predict):
             raise ValueError(f"predict={predict!r}: a network predicts one of {', '.join(get_args(Predict))}")
-        self.net, self.predict = net, predict
+        self.net: Any = net
+        self.predict: Predict = predict
 
     def read(self, cond: Any) -> Any:
         """`cond` with `context`, what the network makes of its text: once a sampling run, not once a step."""

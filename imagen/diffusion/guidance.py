@@ -1,4 +1,4 @@
-"""Classifier-free guidance (section 2.2): a denoiser and its conditioning as the `denoise` that samplers call."""
+"""Classifier-free guidance (section 2.2): from a denoiser and its conditioning to what samplers call."""
 
 from typing import Any
 
@@ -21,15 +21,17 @@ def guide(
 ) -> Denoise:
     """`(z (B, 3, R, R), logsnr 0-dimensional) -> x_hat (B, 3, R, R)`, guided, then thresholded; no gradients.
 
-    `weight`: w of eps~ = w eps(z, c) + (1 - w) eps(z), one for all or (B,); 1 is off, 0 unconditional. x is linear in
-    eps, so x~ = w x(z, c) + (1 - w) x(z) is the same guidance, and that is what is computed: it divides by no alpha.
-    `interval`: guidance only where low <= logsnr <= high (Kynkaanniemi et al., arXiv 2404.07724, there in sigma); for
-    limits in t, ask the schedule. `rescale` phi in [0, 1]: x~ is moved that far to the standard deviation, over each
-    picture, of the conditional x (Lin et al., arXiv 2305.08891, section 3.4; 0 is off, theirs is 0.7).
+    `weight`: w of eps~ = w eps(z, c) + (1 - w) eps(z), one for all or (B,); 1 is off, 0 unconditional. x is
+    linear in eps, so x~ = w x(z, c) + (1 - w) x(z) is the same guidance, and that is what is computed: it
+    divides by no alpha. `interval`: guidance only where low <= logsnr <= high (Kynkaanniemi et al., arXiv
+    2404.07724, there in sigma); for limits in t, ask the schedule. `rescale` phi in [0, 1]: x~ is moved that
+    far to the standard deviation, over each picture, of the conditional x (Lin et al., arXiv 2305.08891,
+    section 3.4; 0 is off, theirs is 0.7).
 
-    Both halves go through the network as one batch of 2 B where guidance is on, and only the conditional half where
-    it is off (w = 1 everywhere, or outside the interval). The text is read here, once, and once more for the undoubled
-    batch when an interval asks for both. `cond` must not have been read (`Denoiser.read`) when guidance is on.
+    Both halves go through the network as one batch of 2 B where guidance is on, and only the conditional
+    half where it is off (w = 1 everywhere, or outside the interval). The text is read here, once, and once
+    more for the undoubled batch when an interval asks for both. `cond` must not have been read
+    (`Denoiser.read`) when guidance is on.
     """
     w = weight if isinstance(weight, Tensor) else torch.tensor(weight, dtype=torch.float64)
     assert w.ndim == 0 or len(w) == len(cond), "one guidance weight for each picture, or one for all"
@@ -54,7 +56,7 @@ def guide(
 
 
 def rescaled(x: Tensor, like: Tensor, phi: float) -> Tensor:
-    """phi x std(like) / std(x) + (1 - phi) x over each picture, (B, 3, R, R): arXiv 2305.08891, section 3.4."""
+    """phi x std(like) / std(x) + (1 - phi) x of each picture, (B, 3, R, R); arXiv 2305.08891, section 3.4."""
     if phi == 0:
         return x
     dims = tuple(range(1, x.ndim))

@@ -1,7 +1,8 @@
-"""The training loss: the squared error of what the network predicts, weighted by noise level; its record by level.
+"""The training loss: the squared error of what the network predicts, weighted and recorded by noise level.
 
-B batch, R resolution. A weight is a function (logsnr (B,), predict) -> (B,), the factor of the mean squared error
-*of what the network predicts*. MinSNR and Truncated are defined on the error of x: they mean the same for eps, x, v.
+B batch, R resolution. A weight is a function (logsnr (B,), predict) -> (B,), the factor of the mean squared
+error *of what the network predicts*. MinSNR and Truncated are defined on the error of x: they mean the same
+for eps, x, v.
 """
 
 import math
@@ -54,13 +55,13 @@ class Truncated:
 
 
 class Loss:
-    """`loss(denoiser, x, cond, t, eps) -> (B,)`: w(t) ||prediction - target||^2 / (3 R R), section 2.1, equation 1."""
+    """w(t) ||prediction - target||^2 / (3 R R) of each picture: section 2.1, equation 1."""
 
     def __init__(self, schedule: Schedule, weight: Weight | None = None) -> None:
         self.schedule, self.weight = schedule, weight or Simple()
 
     def __call__(self, denoiser: Denoiser, x: Tensor, cond: Any, t: Tensor, eps: Tensor) -> Tensor:
-        """x (B, 3, R, R) in [-1, 1], t (B,) in [0, 1], eps standard normal like x -> (B,) in x's type (float32)."""
+        """x (B, 3, R, R) in [-1, 1], t (B,) in [0, 1], eps standard normal like x -> (B,), x's type."""
         logsnr = self.schedule(t)
         alpha, sigma = alpha_sigma(expand(logsnr, x))
         output = denoiser.output(alpha * x + sigma * eps, logsnr, cond)
@@ -76,7 +77,7 @@ class ByNoiseLevel(NamedTuple):
 
 
 def by_noise_level(logsnr: Tensor, loss: Tensor, edges: Tensor) -> ByNoiseLevel:
-    """`logsnr` and `loss` (B,), `edges` (K - 1,) ascending: bin 0 is below edges[0], bin K - 1 from edges[-1]."""
+    """`logsnr`, `loss` (B,), `edges` (K - 1,) ascending -> K bins: below edges[0], ..., from edges[-1] up."""
     bins = torch.bucketize(logsnr, edges.to(logsnr), right=True)
     inside = bins[:, None] == torch.arange(len(edges) + 1, device=bins.device)
     count = inside.sum(0)

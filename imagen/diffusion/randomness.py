@@ -1,7 +1,7 @@
 """Randomness as an argument: one generator an image, so that an image depends on its own seed alone.
 
-In sampling the seed is the user's. In training it is made of (seed, step, position in the global batch), so that
-a step's noise depends neither on history, nor on rank, nor on the number of devices.
+In sampling the seed is the user's. In training it is made of (seed, step, position in the global batch), so
+that a step's noise depends neither on history, nor on rank, nor on the number of devices.
 """
 
 import hashlib

@@ -1,11 +1,12 @@
 """Samplers: pure functions `(denoise, z, logsnr_grid, random) -> x`, from pure noise to a picture.
 
-B batch, R resolution, N steps. `denoise`: (z, logsnr) -> x_hat. z (B, 3, R, R) standard normal, any floating type.
-`logsnr_grid` (N + 1,) rising, from the noise of z to clean. `random` makes the noise of stochastic samplers.
-A step goes from level t (grid[i]) to level s (grid[i + 1]). The last one returns x_hat: it goes to logsnr = infinity,
-wherever the grid ends. The coefficients are computed in float64 on the host before the loop, and the level is passed
-to `denoise` as a host tensor, so the host never waits for the device.
-"""
+B batch, R resolution, N steps. `denoise`: (z, logsnr) -> x_hat. z (B, 3, R, R) standard normal, any floating
+type. `logsnr_grid` (N + 1,) rising, from the noise of z to clean. `random` makes the noise of stochastic
+samplers. A step goes from level t (grid[i]) to level s (grid[i + 1]). The last one returns x_hat: it goes to
+logsnr = infinity, wherever the grid ends.
+
+The coefficients are computed in float64 on the host before the loop, and `denoise` is given each level as a
+0-dimensional host tensor, so the host never waits for the device."""
 
 import math
 from collections.abc import Callable
@@ -61,10 +62,11 @@ def _ancestral(
 
 
 class DDPM:
-    """Ancestral sampling (Ho et al., arXiv 2006.11239, section 3.2): the posterior q(z_s | z_t, x_hat), its variance
-    interpolated in log space between sigma_s^2 (1 - e^(l_t - l_s)), right for data of one picture, and
-    sigma_t^2 (1 - e^(l_t - l_s)), right for standard normal data. `variance` in [0, 1] is the share of the second;
-    our default is 0, the posterior's own.
+    """Ancestral sampling (Ho et al., arXiv 2006.11239, section 3.2): the posterior q(z_s | z_t, x_hat).
+
+    Its variance is interpolated in log space between sigma_s^2 (1 - e^(l_t - l_s)), right for data of one
+    picture, and sigma_t^2 (1 - e^(l_t - l_s)), right for standard normal data. `variance` in [0, 1] is the
+    share of the second; our default is 0, the posterior's own.
     """
 
     def __init__(self, variance: float = 0.0) -> None:
@@ -84,7 +86,7 @@ class DDPM:
 
 
 class DDIM:
-    """Song et al. (arXiv 2010.02502), equation 12: `eta` 0 (default) is deterministic, 1 is DDPM of the lower bound."""
+    """Song et al., arXiv 2010.02502, equation 12. `eta`: 0 is deterministic, 1 the same as DDPM(variance=0)."""
 
     def __init__(self, eta: float = 0.0) -> None:
         if not 0 <= eta <= 1:
@@ -103,7 +105,7 @@ class DDIM:
 
 
 class DPMSolverPP2M:
-    """DPM-Solver++(2M) (Lu et al., arXiv 2211.01095, algorithm 2): deterministic, second order, one evaluation a step."""
+    """DPM-Solver++(2M), deterministic, second order, one evaluation a step: arXiv 2211.01095, algorithm 2."""
 
     def __call__(self, denoise: Denoise, z: Tensor, logsnr_grid: Tensor, random: Randomness) -> Tensor:
         grid, levels = _levels(logsnr_grid)
@@ -118,12 +120,12 @@ class DPMSolverPP2M:
 
 
 class Heun:
-    """Heun's method on the probability-flow ODE (Karras et al., arXiv 2206.00364, algorithm 1, with the scale
-    s = cos(phi) and the noise sigma = tan(phi)): deterministic, second order, two evaluations a step, one at the last.
+    """Heun's method on the probability-flow ODE: deterministic, second order, 2 N - 1 evaluations.
 
-    In the angle phi = atan(sigma / alpha) the ODE is dz/dphi = v (arXiv 2202.00512, appendix D), bounded up to pure
-    noise. EDM's own choice, z / alpha over sigma / alpha, needs EDM's grid: with one equally spaced in t from
-    logsnr = -15, its first step would multiply the difference between two x_hat by 10 and more.
+    Karras et al., arXiv 2206.00364, algorithm 1, with the scale s = cos(phi) and the noise sigma = tan(phi).
+    In the angle phi = atan(sigma / alpha) the ODE is dz/dphi = v (arXiv 2202.00512, appendix D), bounded
+    everywhere. EDM's own choice, z / alpha over sigma / alpha, needs EDM's grid: with one equally spaced in t
+    from logsnr = -15, its first step would multiply the difference between two x_hat by 10 and more.
     """
 
     def __call__(self, denoise: Denoise, z: Tensor, logsnr_grid: Tensor, random: Randomness) -> Tensor:

@@ -30,11 +30,11 @@ def expand(level: Tensor, like: Tensor) -> Tensor:
 
 
 class CosineSchedule:
-    """alpha = cos(pi t / 2) (Nichol & Dhariwal, arXiv 2102.09672), within [logsnr_min, logsnr_max]: by shortening the
-    range of the angle, so that logsnr stays strictly falling. The paper's for base and 64 -> 256; the limits are ours.
+    """alpha = cos(pi t / 2) (Nichol & Dhariwal, arXiv 2102.09672, without their offset), the paper's for base
+    and 64 -> 256. The angle's range is shortened so that logsnr runs from logsnr_max to logsnr_min (our choice).
 
-    `shift` is added to logsnr: 2 log(64 / R) keeps the signal-to-noise ratio of a 64 x 64 picture at resolution R
-    (simple diffusion, arXiv 2301.11093, equation 4); 0 is the plain schedule. The limits are on the shifted value.
+    `shift` is added to logsnr: 2 log(64 / R) keeps the signal-to-noise ratio of a 64 x 64 picture at
+    resolution R (simple diffusion, arXiv 2301.11093); 0 is the plain schedule. The limits hold for the sum.
     """
 
     def __init__(self, shift: float = 0.0, logsnr_min: float = -15.0, logsnr_max: float = 15.0) -> None:
@@ -53,9 +53,9 @@ class CosineSchedule:
 
 
 class LinearSchedule:
-    """alpha^2 = exp(-integral of beta), beta(t) linear from 1000 x 1e-4 to 1000 x 0.02: the continuous limit of DDPM's
-    1000 steps (Ho et al., arXiv 2006.11239; the paper's 256 -> 1024 stage). t = 0 stands for `t_min` of it, a tenth of
-    its first step (ours), which keeps logsnr finite: 11.5 there, -10 at t = 1.
+    """alpha^2 = exp(-integral of beta), beta(t) linear from 1000 x 1e-4 to 1000 x 0.02: the continuous limit
+    of DDPM's 1000 steps (Ho et al., arXiv 2006.11239), the paper's for 256 -> 1024. t = 0 stands for `t_min`
+    of it, a tenth of DDPM's first step (our choice), which keeps logsnr finite: 11.5 there, -10 at t = 1.
     """
 
     def __init__(self, beta_min: float = 0.1, beta_max: float = 20.0, t_min: float = 1e-4) -> None:

@@ -38,7 +38,7 @@ class Dynamic:
 
 
 def quantile(values: Tensor, q: float) -> Tensor:
-    """(B, n) -> (B,): each row's q-quantile, interpolated as torch.quantile, which refuses more than 16M elements.
+    """(B, n) -> (B,): each row's q-quantile, like torch.quantile, which refuses more than 16M elements.
 
     By topk: for q near 1 it looks at few elements, and unlike kthvalue it has a deterministic CUDA form.
     """
