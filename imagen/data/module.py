@@ -1,0 +1,167 @@
+"""The data of a run, for Lightning: endless training batches that resume where they stopped, and one pass of validation."""
+
+from pathlib import Path
+from typing import Any
+
+from lightning import LightningDataModule
+from torch.utils.data import DataLoader
+
+from imagen.data.order import Order
+from imagen.data.pipeline import Batch, Batches, FromMemory, FromShards, Reader, whole_batch
+from imagen.data.shards import Shard, split_of
+from imagen.text import Embeddings, TextEncoder, embedding_keys, open_embeddings
+
+VALIDATION = ("val", "validation", "test")  # the first of these that the training folder has
+
+
+class Shards(LightningDataModule):
+    """Batches of shards that imagen-prepare wrote, or of any WebDataset tars of pictures and captions.
+
+    `train`, `val`: a folder, of which the splits train and val (or test) are taken, or a pattern of tars; `val=None` takes
+    the training folder's own, if it has one. `resolution`: side R of the square that is cut from a picture and resized;
+    `crop`: "center" or "random" (along the long side). `batch_size`: B, of each rank. `encoder`: the frozen text encoder;
+    it is used on the device only when `train` has no cached embeddings or `live` is set, and no checkpoint ever sees it.
+    `workers`: processes that decode. `memory`: decode every picture once, at the start, and hold it in RAM (3 R^2 bytes
+    each). `window`: shards whose pairs are shuffled together. `val_pairs`: validate on the first so many, on all by
+    default. `max_bad`: share of pairs that may be unusable.
+
+    A batch is {"image" (B, 3, R, R) float32 in [-1, 1], "text_emb" (B, L, D) float32, "text_mask" (B, L) bool, "caption",
+    "key": B strings each}, and depends on (`seed`, position in the run) alone: not on `workers`, `memory`, or history.
+
+    ValueError, when it is set up: nothing matches, embeddings of another encoder, an option of no meaning.
+    """
+
+    def __init__(
+        self,
+        train: str | Path,
+        val: str | Path | None = None,
+        *,
+        resolution: int,
+        batch_size: int,
+        encoder: TextEncoder,
+        seed: int = 0,
+        crop: str = "center",
+        workers: int = 0,
+        memory: bool = False,
+        live: bool = False,
+        window: int = 8,
+        val_pairs: int | None = None,
+        max_bad: float = 0.1,
+    ) -> None:
+        super().__init__()
+        if crop not in ("center", "random"):
+            raise ValueError(f"data.crop={crop}: center or random")
+        if crop == "random" and memory:
+            raise ValueError(
+                "data.crop=random cuts another square each time: data.memory=true cannot hold it"
+            )
+        self.where, self.resolution, self.batch_size, self.encoder = (
+            (train, val),
+            resolution,
+            batch_size,
+            encoder,
+        )
+        self.seed, self.crop, self.workers, self.memory, self.live = seed, crop, workers, memory, live
+        self.window, self.val_pairs, self.max_bad = window, val_pairs, max_bad
+        self.consumed = 0  # pairs that training has had, over all ranks
+        self._readers: dict[str, tuple[Reader, Embeddings | None]] = {}
+
+    def setup(self, stage: str) -> None:
+        """Finds the shards and their embeddings, and reads the pictures into memory if asked to."""
+        self.consumed = 0
+        if not self._readers:
+            train = split_of(self.where[0], "train", "data.train")
+            self._readers["train"] = self._opened(train, "data.train")
+            if val := self._validation():
+                self._readers["val"] = self._opened(val, "data.val")
+
+    def train_dataloader(self) -> DataLoader:
+        """Endless: the batches from the first one that training has not had."""
+        reader, embeddings = self._readers["train"]
+        order = Order([shard.samples for shard in reader.shards], self.seed, self.window)
+        return self._loader(reader, embeddings, order, start=self.consumed, random_crop=self.crop == "random")
+
+    def val_dataloader(self) -> DataLoader | list:
+        """One pass in the order of the shards, the same pictures and captions each time; whole batches only, at least one.
+        [] when there is no validation split."""
+        if "val" not in self._readers:
+            return []
+        reader, embeddings = self._readers["val"]
+        order = Order([shard.samples for shard in reader.shards], self.seed, shuffle=False)
+        pairs = min(len(order), self.val_pairs or len(order))
+        return self._loader(reader, embeddings, order, stop=max(pairs // (self.batch_size * self._world), 1))
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Embeds the captions on the device when they came without; counts what training has had."""
+        if "text_emb" not in batch:
+            encoder = self.encoder.to(batch["image"].device)
+            batch["text_emb"], batch["text_mask"] = encoder(batch["caption"])
+        if self.trainer is not None and self.trainer.training:
+            self.consumed += len(batch["image"]) * self._world
+        return batch
+
+    def state_dict(self) -> dict[str, Any]:
+        """The whole state: how many pairs training has had. The order is a function of that and the seed."""
+        return {"consumed": self.consumed, "seed": self.seed}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Training goes on with the pair after those it has had."""
+        if state_dict["seed"] != self.seed:
+            raise ValueError(
+                f"data.seed={self.seed}, but the checkpoint's run has {state_dict['seed']}: give that one"
+            )
+        self.consumed = state_dict["consumed"]
+
+    @property
+    def _world(self) -> int:
+        return self.trainer.world_size if self.trainer is not None else 1
+
+    def _validation(self) -> list[Shard]:
+        train, val = self.where
+        if val is not None:
+            names = VALIDATION if Path(val).is_dir() else VALIDATION[:1]
+            return _first_split(val, names) or split_of(val, names[0], "data.val")
+        return _first_split(train, VALIDATION) if Path(train).is_dir() else []
+
+    def _opened(self, shards: list[Shard], option: str) -> tuple[Reader, Embeddings | None]:
+        folder = shards[0].path.parent
+        embeddings = None
+        if not self.live and embedding_keys(folder):
+            embeddings = open_embeddings(folder, self.encoder.configured)
+            for shard in shards:
+                embeddings(shard.name)
+        reader = FromShards(shards, self.resolution)
+        return FromMemory(reader) if self.memory else reader, embeddings
+
+    def _loader(
+        self, reader: Reader, embeddings: Embeddings | None, order: Order, **where: Any
+    ) -> DataLoader:
+        rank = self.trainer.global_rank if self.trainer is not None else 0
+        batches = Batches(
+            reader,
+            embeddings,
+            order,
+            self.batch_size,
+            rank=rank,
+            world=self._world,
+            seed=self.seed,
+            max_bad=self.max_bad,
+            **where,
+        )
+        return DataLoader(
+            batches,
+            batch_size=None,
+            collate_fn=whole_batch,
+            num_workers=self.workers,
+            persistent_workers=self.workers > 0,
+            pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
+        )
+
+
+def _first_split(folder: str | Path, names: tuple[str, ...]) -> list[Shard]:
+    for name in names:
+        try:
+            return split_of(folder, name, "data.val")
+        except ValueError:
+            continue
+    return []

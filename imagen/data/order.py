@@ -1,0 +1,65 @@
+"""The order in which a data set is seen: a property of (seed, epoch) alone, which ranks and workers only share out."""
+
+import hashlib
+
+import numpy as np
+
+
+class Order:
+    """An endless stream of pairs: position p >= 0 -> (epoch, shard, row). Every n positions see each of the n pairs once.
+
+    `sizes`: pairs of each shard. Shuffled in two levels: the shards of an epoch, then the pairs within each `window` of
+    consecutive shards, so that only so many files are read at a time. Any position is found without the ones before it.
+    """
+
+    def __init__(self, sizes: list[int], seed: int, window: int = 8, shuffle: bool = True) -> None:
+        self.sizes, self.seed, self.window, self.shuffle = np.array(sizes), seed, window, shuffle
+        self.total = int(self.sizes.sum())
+        self._epoch: tuple[int, np.ndarray, np.ndarray] | None = (
+            None  # the last ones looked at: positions come in turn
+        )
+        self._window: tuple[int, int, np.ndarray] | None = None
+
+    def __len__(self) -> int:
+        return self.total
+
+    def __call__(self, position: int) -> tuple[int, int, int]:
+        """(epoch, shard, row) at `position` of the stream."""
+        epoch, within = divmod(position, self.total)
+        shards, ends = self._shards_of(epoch)
+        number = int(np.searchsorted(ends, within, side="right"))
+        if self._window is None or self._window[:2] != (epoch, number):
+            inside = shards[number * self.window : (number + 1) * self.window]
+            self._window = (epoch, number, self._pairs_of(epoch, number, inside))
+        shard, row = self._window[2][within - (int(ends[number - 1]) if number else 0)]
+        return epoch, int(shard), int(row)
+
+    def _shards_of(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """The epoch's shards in turn, and after how many pairs each window ends."""
+        if self._epoch is None or self._epoch[0] != epoch:
+            shards = (
+                _permutation(len(self.sizes), self.seed, epoch)
+                if self.shuffle
+                else np.arange(len(self.sizes))
+            )
+            last = np.append(np.arange(self.window - 1, len(shards) - 1, self.window), len(shards) - 1)
+            self._epoch = (epoch, shards, np.cumsum(self.sizes[shards])[last])
+        return self._epoch[1:]
+
+    def _pairs_of(self, epoch: int, number: int, shards: np.ndarray) -> np.ndarray:
+        """The pairs (shard, row) of a window, in turn."""
+        pairs = np.concatenate(
+            [np.stack([np.full(self.sizes[s], s), np.arange(self.sizes[s])], 1) for s in shards]
+        )
+        return pairs[_permutation(len(pairs), self.seed, epoch, number)] if self.shuffle else pairs
+
+
+def chance(seed: int, position: int, what: str) -> float:
+    """A number on [0, 1) for one decision (`what`) at one position of the stream; the same on every machine."""
+    digest = hashlib.blake2b(f"{what} {seed} {position}".encode(), digest_size=8).digest()
+    return (int.from_bytes(digest, "little") >> 11) / 2**53
+
+
+def _permutation(n: int, *seed: int) -> np.ndarray:
+    # by sorting raw bits, whose stream numpy keeps for ever; that of Generator.permutation may change with its version
+    return np.argsort(np.random.PCG64(list(seed)).random_raw(n), kind="stable")

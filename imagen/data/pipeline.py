@@ -1,0 +1,171 @@
+"""Shards -> batches: which pairs, their pictures, one of their captions each, and that caption's embedding.
+
+B batch, R resolution, L text tokens, D text width.
+"""
+
+import itertools
+import logging
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch.utils.data import IterableDataset, get_worker_info
+
+from imagen.data.order import Order, chance
+from imagen.data.pictures import decode, fit
+from imagen.data.shards import Shard, captions_of, picture_of
+from imagen.data.sources.source import BadPair
+from imagen.text import Embeddings, pad
+
+log = logging.getLogger(__name__)
+Batch = dict[str, Any]
+Item = tuple[str, tuple[str, ...], np.ndarray]  # key, captions, picture (R, R, 3) uint8
+TOLD = 20  # so many unusable pairs are named in the log
+
+
+class Reader(Protocol):
+    """A pair by its shard and row, decoded."""
+
+    shards: list[Shard]
+
+    def __call__(self, shard: int, row: int, place: float) -> Item:
+        """`place` in [0, 1]: where along the long side the square lies. BadPair when the picture cannot be read."""
+        ...
+
+
+class FromShards:
+    """Reads and decodes a pair each time it is asked for: for data sets of any size."""
+
+    def __init__(self, shards: list[Shard], resolution: int) -> None:
+        self.shards, self.resolution = shards, resolution
+
+    def __call__(self, shard: int, row: int, place: float) -> Item:
+        """See `Reader`."""
+        sample = self.shards[shard].read(row)
+        return sample["__key__"], captions_of(sample), fit(decode(picture_of(sample)), self.resolution, place)
+
+
+class FromMemory:
+    """The same items, all decoded once when it is made and held in RAM: for small data sets, 3 R^2 bytes a picture."""
+
+    def __init__(self, reader: FromShards) -> None:
+        self.shards = reader.shards
+        self._items: list[list[Item | BadPair]] = [
+            [_tried(reader, number, row) for row in range(shard.samples)]
+            for number, shard in enumerate(self.shards)
+        ]
+
+    def __call__(self, shard: int, row: int, place: float) -> Item:
+        """See `Reader`; the square was cut from the middle, whatever `place`."""
+        item = self._items[shard][row]
+        if isinstance(item, BadPair):
+            raise item
+        return item
+
+
+class Batches(IterableDataset):
+    """One rank's batches of a stream, from `start` on: without an end, or `stop` of them.
+
+    A batch is a function of its place in the stream and the seed. Batch number k of all ranks together holds the positions
+    start + k * world * B and on; this rank has the B of them from rank * B on. Worker w of W makes every W-th batch, and
+    DataLoader hands them out in turn, so their order does not depend on W.
+
+    Yields {"image": (B, 3, R, R) float32 in [-1, 1], "caption": B strings, "key": B strings} and, with `embeddings`,
+    {"text_emb": (B, L, D) float32, "text_mask": (B, L) bool}, L the batch's longest. An unusable pair is counted and its
+    place taken by another, drawn from (seed, position); ValueError past `max_bad` of a worker's pairs.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        embeddings: Embeddings | None,
+        order: Order,
+        batch_size: int,
+        start: int = 0,
+        stop: int | None = None,
+        rank: int = 0,
+        world: int = 1,
+        seed: int = 0,
+        random_crop: bool = False,
+        max_bad: float = 0.1,
+    ) -> None:
+        self.reader, self.embeddings, self.order, self.batch_size = reader, embeddings, order, batch_size
+        self.start, self.stop, self.rank, self.world = start, stop, rank, world
+        self.seed, self.random_crop, self.max_bad = seed, random_crop, max_bad
+        self.bad: set[tuple[int, int]] = set()
+        self._texts: dict[int, Any] = {}
+
+    def __iter__(self) -> Iterator[Batch]:
+        """The batches of this worker (all of them without workers)."""
+        worker = get_worker_info()
+        first, step = (worker.id, worker.num_workers) if worker else (0, 1)
+        share = len(self.order) / self.world / step
+        for number in itertools.count(first, step):
+            if self.stop is not None and number >= self.stop:
+                return
+            yield self.batch(number)
+            if len(self.bad) > self.max_bad * max(share, 1):
+                raise ValueError(
+                    f"{len(self.bad)} pairs cannot be used, more than data.max_bad={self.max_bad} of the data set allows: "
+                    "see the warnings above for which and why"
+                )
+
+    def batch(self, number: int) -> Batch:
+        """Batch `number` of this rank, counted from `start`."""
+        first = self.start + (number * self.world + self.rank) * self.batch_size
+        keys, captions, pictures, texts = zip(*map(self._pair, range(first, first + self.batch_size)))
+        image = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+        batch: Batch = {"image": image.contiguous(), "caption": list(captions), "key": list(keys)}
+        if self.embeddings is not None:
+            batch["text_emb"], batch["text_mask"] = pad(texts)
+        return batch
+
+    def _pair(self, position: int) -> tuple[str, str, np.ndarray, Any]:
+        _, shard, row = self.order(position)
+        for attempt in itertools.count():
+            try:
+                return self._usable(shard, row, position)
+            except BadPair as bad:
+                self._count(shard, row, bad)
+            if attempt == 100:
+                raise ValueError(
+                    f"no usable pair among 100 in {self.reader.shards[shard].path.parent}: is it the right data?"
+                )
+            other = int(chance(self.seed, position, f"instead {attempt}") * len(self.order))
+            _, shard, row = self.order(position - position % len(self.order) + other)
+        raise AssertionError
+
+    def _usable(self, shard: int, row: int, position: int) -> tuple[str, str, np.ndarray, Any]:
+        place = chance(self.seed, position, "place") if self.random_crop else 0.5
+        key, captions, picture = self.reader(shard, row, place)
+        number = int(chance(self.seed, position, "caption") * len(captions))
+        if not captions or not captions[number].strip():
+            raise BadPair("empty caption", key)
+        return key, captions[number], picture, self._embedding(shard, row, number, captions[number])
+
+    def _embedding(self, shard: int, row: int, number: int, caption: str) -> torch.Tensor | None:
+        if self.embeddings is None:
+            return None
+        where = self.reader.shards[shard]
+        if shard not in self._texts:
+            self._texts[shard] = self.embeddings(where.name)
+        return self._texts[shard].of(int(where.first_caption[row]) + number, caption)
+
+    def _count(self, shard: int, row: int, bad: BadPair) -> None:
+        if (shard, row) not in self.bad:
+            self.bad.add((shard, row))
+            if len(self.bad) <= TOLD:
+                log.warning("left out pair %d of %s: %s", row, self.reader.shards[shard].path, bad)
+
+
+def whole_batch(batch: Batch) -> Batch:
+    """What a DataLoader does to a batch that is one already: nothing. A function, as workers may be started by spawning."""
+    return batch
+
+
+def _tried(reader: FromShards, shard: int, row: int) -> Item | BadPair:
+    try:
+        return reader(shard, row, 0.5)
+    except BadPair as bad:
+        return bad

@@ -1,0 +1,41 @@
+"""The embedded data set as a source: drawn scenes with true captions."""
+
+from dataclasses import asdict
+
+import numpy as np
+
+from imagen.data.pictures import png
+from imagen.data.shapes import SPLITS, caption_of, draw, scene_of
+from imagen.data.sources.source import Pair
+
+
+class Shapes:
+    """`count` training pictures and `held_out` of each of the splits test, unseen, unseen_relation (imagen.data.shapes).
+
+    `resolution`: side in pixels. `captions`: phrasings of each picture, equal ones left out. Pair (split, row) depends on
+    (`seed`, split, row) alone; its fields are {"scene": the whole scene}.
+    """
+
+    def __init__(
+        self, count: int = 20000, resolution: int = 64, captions: int = 1, held_out: int = 512, seed: int = 0
+    ) -> None:
+        for name, value in {"count": count, "resolution": resolution, "captions": captions}.items():
+            if value < 1:
+                raise ValueError(f"source.{name}={value} must be at least 1")
+        self.resolution, self.captions, self.seed = resolution, captions, seed
+        self.splits = {split: count if split == "train" else held_out for split in SPLITS}
+        self.identity = {
+            "source": "shapes",
+            "count": count,
+            "resolution": resolution,
+            "captions": captions,
+            "held_out": held_out,
+            "seed": seed,
+        }
+
+    def pair(self, split: str, row: int) -> Pair:
+        """See `Source`; always a png."""
+        scene = scene_of(split, self.seed, row)
+        random = np.random.default_rng([SPLITS.index(split), self.seed, row])
+        captions = tuple(dict.fromkeys(caption_of(scene, random) for _ in range(self.captions)))
+        return Pair(png(draw(scene, self.resolution)), "png", captions, {"scene": asdict(scene)})

@@ -1,0 +1,162 @@
+"""A table (csv, tsv or jsonl) of picture paths and captions, beside the folder of pictures."""
+
+import csv
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from imagen.data.pictures import storable
+from imagen.data.sources.source import BadPair, Pair
+
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+LOOKED_FOR = 1000  # so many pictures are looked for before any work
+
+
+class Table:
+    """Each row a picture and its captions; the other columns are kept in the shard's json.
+
+    `path`: the table, UTF-8, its first line naming the columns (csv, tsv) or each line an object (jsonl). `images`: the
+    folder that the paths are relative to; the table's own by default. `image_column`: "path" by default.
+    `caption_column`: by default "captions" or "caption", whichever is there. Several captions stand in one cell with
+    `separator` between them, or as a list in jsonl. `split_column`: train, test, ... by default "split" where there is
+    such a column; without it every row is of the split "train".
+
+    ValueError: no table, not UTF-8, a column missing, no rows, a path that leads out of the folder, no picture there.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        images: str | Path | None = None,
+        image_column: str = "path",
+        caption_column: str | None = None,
+        split_column: str = "split",
+        separator: str = " ||| ",
+    ) -> None:
+        self.path, self.separator = Path(path), separator
+        if not self.path.is_file():
+            raise ValueError(f"source.path={path}: there is no such table")
+        if images is not None and not Path(images).is_dir():
+            raise ValueError(f"source.images={images}: there is no such folder")
+        self.folder = Path(os.path.abspath(self.path.parent if images is None else images))
+        rows = list(_rows(self.path))
+        if not rows:
+            raise ValueError(f"source.path={path} has no rows")
+        columns = list(dict.fromkeys(column for row in rows for column in row))
+        if image_column not in columns:
+            raise ValueError(
+                f"source.path={path} {_no('path', image_column, columns)}: give source.image_column=NAME"
+            )
+        if caption_column is None:
+            caption_column = next((name for name in ("captions", "caption") if name in columns), "caption")
+        if caption_column not in columns:
+            raise ValueError(
+                f"source.path={path} {_no('caption', caption_column, columns)}: give source.caption_column=NAME"
+            )
+        self.image_column, self.caption_column, self.split_column = image_column, caption_column, split_column
+        self._rows: dict[str, list[dict[str, Any]]] = {}
+        for row in rows:
+            self._rows.setdefault(str(row.get(split_column) or "train"), []).append(row)
+        for split in self._rows:
+            if not re.fullmatch(r"\w+", split):
+                raise ValueError(
+                    f"source.path={path}: {split!r} in column {split_column!r} cannot name a split"
+                )
+        self._refuse_escapes(rows)
+        self._refuse_wrong_folder(rows)
+        self.splits = {split: len(rows) for split, rows in self._rows.items()}
+        self.identity = {
+            "source": "table",
+            "table_sha256": hashlib.sha256(self.path.read_bytes()).hexdigest(),
+            "columns": [image_column, caption_column, split_column],
+            "separator": separator,
+        }
+
+    def pair(self, split: str, row: int) -> Pair:
+        """See `Source`. Pictures that are neither jpg nor png become png."""
+        values = self._rows[split][row]
+        name = str(values.get(self.image_column) or "")
+        captions = self._captions(values.get(self.caption_column))
+        if not captions:
+            raise BadPair("empty caption", name)
+        try:
+            data = (self.folder / name).read_bytes()
+        except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+            raise BadPair(
+                "missing image", f"{name or 'no path'}: {getattr(error, 'strerror', error)}"
+            ) from error
+        try:
+            image, extension = storable(data)
+        except BadPair as error:
+            raise BadPair(error.kind, f"{name}: {error.__cause__}") from error
+        kept = {k: v for k, v in values.items() if k != self.caption_column and v not in ("", None)}
+        return Pair(image, extension, captions, kept)
+
+    def _captions(self, cell: Any) -> tuple[str, ...]:
+        parts = cell if isinstance(cell, list) else str(cell or "").split(self.separator)
+        return tuple(stripped for part in parts if (stripped := str(part).strip()))
+
+    def _refuse_escapes(self, rows: list[dict[str, Any]]) -> None:
+        inside = os.path.join(self.folder, "")
+        for number, row in enumerate(rows, 1):
+            name = str(row.get(self.image_column) or "")
+            whole = os.path.normpath(os.path.join(self.folder, name))
+            if not os.path.join(whole, "").startswith(inside):
+                raise ValueError(f"source.path={self.path}: row {number} leads out of {self.folder}: {name}")
+
+    def _refuse_wrong_folder(self, rows: list[dict[str, Any]]) -> None:
+        some = rows[:LOOKED_FOR]
+        if not any((self.folder / str(row.get(self.image_column) or "")).is_file() for row in some):
+            raise ValueError(
+                f"source.path={self.path}: none of the first {len(some)} pictures is in {self.folder}: "
+                "give source.images=FOLDER"
+            )
+
+
+def _no(what: str, column: str, columns: list[str]) -> str:
+    return f"has no {what} column {column!r}; it has {', '.join(map(repr, columns))}"
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    if path.suffix not in (*DELIMITERS, ".jsonl"):
+        raise ValueError(f"source.path={path}: a table's name ends in .csv, .tsv or .jsonl")
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        try:
+            yield from _objects(path, file) if path.suffix == ".jsonl" else _cells(path, file)
+        except UnicodeDecodeError as error:
+            raise ValueError(f"source.path={path} is not UTF-8 text: {error}") from error
+
+
+def _objects(path: Path, lines: Any) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"source.path={path}: line {number} is not JSON: {error}") from error
+        if not isinstance(row, dict):
+            raise ValueError(f"source.path={path}: line {number} is not an object of columns")
+        yield row
+
+
+def _cells(path: Path, lines: Any) -> Iterator[dict[str, Any]]:
+    tabs = path.suffix == ".tsv"
+    # captions often begin with a quotation mark; where tabs part the cells, it must not swallow the lines that follow
+    quoting = csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL
+    try:
+        for row in csv.DictReader(lines, delimiter=DELIMITERS[path.suffix], quoting=quoting, restval=""):
+            row.pop(None, None)  # type: ignore[call-overload]  cells beyond the last named column
+            yield {column: _unquoted(cell) for column, cell in row.items()} if tabs else row
+    except csv.Error as error:
+        raise ValueError(f"source.path={path} cannot be read: {error}") from error
+
+
+def _unquoted(cell: str) -> str:
+    inner = cell[1:-1]
+    wrapped = len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in inner.replace('""', "")
+    return inner.replace('""', '"') if wrapped else cell
