@@ -1,4 +1,5 @@
-"""The data of a run, for Lightning: endless training batches that resume where they stopped, and one pass of validation."""
+"""The data of a run, for Lightning: endless training batches that resume where they stopped, and one pass of
+validation."""
 
 from pathlib import Path
 from typing import Any
@@ -17,16 +18,18 @@ VALIDATION = ("val", "validation", "test")  # the first of these that the traini
 class Shards(LightningDataModule):
     """Batches of shards that imagen-prepare wrote, or of any WebDataset tars of pictures and captions.
 
-    `train`, `val`: a folder, of which the splits train and val (or test) are taken, or a pattern of tars; `val=None` takes
-    the training folder's own, if it has one. `resolution`: side R of the square that is cut from a picture and resized;
-    `crop`: "center" or "random" (along the long side). `batch_size`: B, of each rank. `encoder`: the frozen text encoder;
-    it is used on the device only when `train` has no cached embeddings or `live` is set, and no checkpoint ever sees it.
-    `workers`: processes that decode. `memory`: decode every picture once, at the start, and hold it in RAM (3 R^2 bytes
-    each). `window`: shards whose pairs are shuffled together. `val_pairs`: validate on the first so many, on all by
-    default. `max_bad`: share of pairs that may be unusable.
+    `train`, `val`: a folder, of which the splits train and val (or test) are taken, or a pattern of tars;
+    `val=None` takes the training folder's own, if it has one. `resolution`: side R of the square that is cut
+    from a picture and resized; `crop`: "center" or "random" (along the long side). `batch_size`: B, of each
+    rank. `encoder`: the frozen text encoder; it is used on the device only when `train` has no cached
+    embeddings or `live` is set, and no checkpoint ever sees it. `workers`: processes that decode. `memory`:
+    decode every picture once, at the start, and hold it in RAM (3 R^2 bytes each). `window`: shards whose
+    pairs are shuffled together. `val_pairs`: validate on the first so many, on all by default. `max_bad`:
+    share of pairs that may be unusable.
 
-    A batch is {"image" (B, 3, R, R) float32 in [-1, 1], "text_emb" (B, L, D) float32, "text_mask" (B, L) bool, "caption",
-    "key": B strings each}, and depends on (`seed`, position in the run) alone: not on `workers`, `memory`, or history.
+    A batch is {"image" (B, 3, R, R) float32 in [-1, 1], "text_emb" (B, L, D) float32, "text_mask" (B, L)
+    bool, "caption", "key": B strings each}, and depends on (`seed`, position in the run) alone: not on
+    `workers`, `memory`, or history.
 
     ValueError, when it is set up: nothing matches, embeddings of another encoder, an option of no meaning.
     """
@@ -82,8 +85,8 @@ class Shards(LightningDataModule):
         return self._loader(reader, embeddings, order, start=self.consumed, random_crop=self.crop == "random")
 
     def val_dataloader(self) -> DataLoader | list:
-        """One pass in the order of the shards, the same pictures and captions each time; whole batches only, at least one.
-        [] when there is no validation split."""
+        """One pass in the order of the shards, the same pictures and captions each time; whole batches only,
+        at least one. [] when there is no validation split."""
         if "val" not in self._readers:
             return []
         reader, embeddings = self._readers["val"]

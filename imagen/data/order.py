@@ -1,4 +1,5 @@
-"""The order in which a data set is seen: a property of (seed, epoch) alone, which ranks and workers only share out."""
+"""The order in which a data set is seen: a property of (seed, epoch) alone, which ranks and workers only
+share out."""
 
 import hashlib
 
@@ -6,15 +7,16 @@ import numpy as np
 
 
 class Order:
-    """An endless stream of pairs: position p >= 0 -> (epoch, shard, row). Every n positions see each of the n pairs once.
+    """An endless stream of pairs: position p >= 0 -> (epoch, shard, row). Every n positions see each of the n
+    pairs once.
 
-    `sizes`: pairs of each shard. Shuffled in two levels: the shards of an epoch, then the pairs within each `window` of
-    consecutive shards, so that only so many files are read at a time. Any position is found without the ones before it.
-    """
+    `sizes`: pairs of each shard. Shuffled in two levels: the shards of an epoch, then the pairs within each
+    `window` of consecutive shards, so that only so many files are read at a time. Any position is found
+    without the ones before it."""
 
     def __init__(self, sizes: list[int], seed: int, window: int = 8, shuffle: bool = True) -> None:
-        self.sizes, self.seed, self.window, self.shuffle = np.array(sizes), seed, window, shuffle
-        self.total = int(self.sizes.sum())
+        self.sizes, self.total = np.array(sizes), sum(sizes)
+        self.seed, self.window, self.shuffle = seed, window, shuffle
         self._epoch: tuple[int, np.ndarray, np.ndarray] | None = (
             None  # the last ones looked at: positions come in turn
         )
@@ -49,17 +51,18 @@ class Order:
     def _pairs_of(self, epoch: int, number: int, shards: np.ndarray) -> np.ndarray:
         """The pairs (shard, row) of a window, in turn."""
         pairs = np.concatenate(
-            [np.stack([np.full(self.sizes[s], s), np.arange(self.sizes[s])], 1) for s in shards]
+            [np.stack([np.full(int(self.sizes[s]), s), np.arange(int(self.sizes[s]))], 1) for s in shards]
         )
         return pairs[_permutation(len(pairs), self.seed, epoch, number)] if self.shuffle else pairs
 
 
 def chance(seed: int, position: int, what: str) -> float:
-    """A number on [0, 1) for one decision (`what`) at one position of the stream; the same on every machine."""
+    """A number on [0, 1) for one decision (`what`) at one position of the stream; the same on every
+    machine."""
     digest = hashlib.blake2b(f"{what} {seed} {position}".encode(), digest_size=8).digest()
     return (int.from_bytes(digest, "little") >> 11) / 2**53
 
 
 def _permutation(n: int, *seed: int) -> np.ndarray:
-    # by sorting raw bits, whose stream numpy keeps for ever; that of Generator.permutation may change with its version
+    # by sorting raw bits, whose stream numpy keeps for ever; Generator.permutation may change some day
     return np.argsort(np.random.PCG64(list(seed)).random_raw(n), kind="stable")

@@ -20,12 +20,14 @@ KEPT = {
 
 
 def decode(data: bytes) -> Image.Image:
-    """A picture file's bytes -> upright RGB picture, transparency over white. BadPair when it cannot be read to its end."""
+    """A picture file's bytes -> upright RGB picture, transparency over white. BadPair when it cannot be read
+    to its end."""
     return _read(data)[0]
 
 
 def fit(image: Image.Image, resolution: int, place: float = 0.5) -> np.ndarray:
-    """The square of the picture's short side, resized -> (R, R, 3) uint8. Antialiased bicubic, in one resampling.
+    """The square of the picture's short side, resized -> (R, R, 3) uint8. Antialiased bicubic, in one
+    resampling.
 
     `place` in [0, 1]: where along the long side the square lies; 0.5 is the centre.
     """
@@ -45,8 +47,8 @@ def png(picture: np.ndarray) -> bytes:
 
 
 def storable(data: bytes) -> tuple[bytes, str]:
-    """A picture file's bytes -> bytes and extension for a shard: jpg and png as they are, other formats as png of the
-    decoded picture. BadPair when it cannot be read to its end."""
+    """A picture file's bytes -> bytes and extension for a shard: jpg and png as they are, other formats as
+    png of the decoded picture. BadPair when it cannot be read to its end."""
     image, form = _read(data)
     return (data, KEPT[form]) if form in KEPT else (png(np.asarray(image)), "png")
 

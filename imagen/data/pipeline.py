@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
+from tqdm import tqdm
 
 from imagen.data.order import Order, chance
 from imagen.data.pictures import decode, fit
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 Batch = dict[str, Any]
 Item = tuple[str, tuple[str, ...], np.ndarray]  # key, captions, picture (R, R, 3) uint8
 TOLD = 20  # so many unusable pairs are named in the log
+TRIES = 100  # so many pairs are tried for one place in a batch
 
 
 class Reader(Protocol):
@@ -30,7 +32,8 @@ class Reader(Protocol):
     shards: list[Shard]
 
     def __call__(self, shard: int, row: int, place: float) -> Item:
-        """`place` in [0, 1]: where along the long side the square lies. BadPair when the picture cannot be read."""
+        """`place` in [0, 1]: where along the long side the square lies. BadPair when the picture cannot be
+        read."""
         ...
 
 
@@ -47,13 +50,14 @@ class FromShards:
 
 
 class FromMemory:
-    """The same items, all decoded once when it is made and held in RAM: for small data sets, 3 R^2 bytes a picture."""
+    """The same items, all decoded once when it is made and held in RAM: for small data sets, 3 R^2 bytes a
+    picture."""
 
     def __init__(self, reader: FromShards) -> None:
         self.shards = reader.shards
         self._items: list[list[Item | BadPair]] = [
             [_tried(reader, number, row) for row in range(shard.samples)]
-            for number, shard in enumerate(self.shards)
+            for number, shard in enumerate(tqdm(self.shards, desc="pictures into memory", unit="shard"))
         ]
 
     def __call__(self, shard: int, row: int, place: float) -> Item:
@@ -67,13 +71,14 @@ class FromMemory:
 class Batches(IterableDataset):
     """One rank's batches of a stream, from `start` on: without an end, or `stop` of them.
 
-    A batch is a function of its place in the stream and the seed. Batch number k of all ranks together holds the positions
-    start + k * world * B and on; this rank has the B of them from rank * B on. Worker w of W makes every W-th batch, and
-    DataLoader hands them out in turn, so their order does not depend on W.
+    A batch is a function of its place in the stream and the seed. Batch number k of all ranks together holds
+    the positions start + k * world * B and on; this rank has the B of them from rank * B on. Worker w of W
+    makes every W-th batch, and DataLoader hands them out in turn, so their order does not depend on W.
 
-    Yields {"image": (B, 3, R, R) float32 in [-1, 1], "caption": B strings, "key": B strings} and, with `embeddings`,
-    {"text_emb": (B, L, D) float32, "text_mask": (B, L) bool}, L the batch's longest. An unusable pair is counted and its
-    place taken by another, drawn from (seed, position); ValueError past `max_bad` of a worker's pairs.
+    Yields {"image": (B, 3, R, R) float32 in [-1, 1], "caption": B strings, "key": B strings} and, with
+    `embeddings`, {"text_emb": (B, L, D) float32, "text_mask": (B, L) bool}, L the batch's longest. An
+    unusable pair is counted and its place taken by another, drawn from (seed, position); ValueError past
+    `max_bad` of what a worker has read, or has to read in an epoch.
     """
 
     def __init__(
@@ -100,15 +105,15 @@ class Batches(IterableDataset):
         """The batches of this worker (all of them without workers)."""
         worker = get_worker_info()
         first, step = (worker.id, worker.num_workers) if worker else (0, 1)
-        share = len(self.order) / self.world / step
-        for number in itertools.count(first, step):
+        pairs = len(self.order) / self.world / step  # a worker's share of an epoch
+        for made, number in enumerate(itertools.count(first, step), 1):
             if self.stop is not None and number >= self.stop:
                 return
             yield self.batch(number)
-            if len(self.bad) > self.max_bad * max(share, 1):
+            if len(self.bad) > self.max_bad * max(pairs, made * self.batch_size):
                 raise ValueError(
-                    f"{len(self.bad)} pairs cannot be used, more than data.max_bad={self.max_bad} of the data set allows: "
-                    "see the warnings above for which and why"
+                    f"{len(self.bad)} pairs cannot be used, more than data.max_bad={self.max_bad}: the "
+                    "warnings above say which and why"
                 )
 
     def batch(self, number: int) -> Batch:
@@ -123,18 +128,14 @@ class Batches(IterableDataset):
 
     def _pair(self, position: int) -> tuple[str, str, np.ndarray, Any]:
         _, shard, row = self.order(position)
-        for attempt in itertools.count():
+        for attempt in range(TRIES):
             try:
                 return self._usable(shard, row, position)
             except BadPair as bad:
                 self._count(shard, row, bad)
-            if attempt == 100:
-                raise ValueError(
-                    f"no usable pair among 100 in {self.reader.shards[shard].path.parent}: is it the right data?"
-                )
             other = int(chance(self.seed, position, f"instead {attempt}") * len(self.order))
             _, shard, row = self.order(position - position % len(self.order) + other)
-        raise AssertionError
+        raise ValueError(f"{self.reader.shards[shard].path.parent}: {TRIES} pairs tried, none can be used")
 
     def _usable(self, shard: int, row: int, position: int) -> tuple[str, str, np.ndarray, Any]:
         place = chance(self.seed, position, "place") if self.random_crop else 0.5
@@ -159,8 +160,9 @@ class Batches(IterableDataset):
                 log.warning("left out pair %d of %s: %s", row, self.reader.shards[shard].path, bad)
 
 
-def whole_batch(batch: Batch) -> Batch:
-    """What a DataLoader does to a batch that is one already: nothing. A function, as workers may be started by spawning."""
+def whole_batch(batch: Any) -> Any:
+    """What a DataLoader does to a batch that is one already: nothing. A function, as workers may be started
+    by spawning."""
     return batch
 
 

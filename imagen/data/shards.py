@@ -1,10 +1,10 @@
-"""Shards on disk: WebDataset tars, and what must be known of a tar to read any of its pairs without reading the rest.
+"""Shards on disk: WebDataset tars, and what must be known of a tar to read any of its pairs without reading
+the rest.
 
-FOLDER/train-000000.tar          KEY.png or KEY.jpg, KEY.txt (the first caption), KEY.json ({"captions": all, ...})
-FOLDER/index/train-000000.json   where each pair lies in the tar, how many captions it has, what was left out
-FOLDER/index.json                every split with its shards: pairs, captions, bytes, sha256; written last
-FOLDER/text/ENCODER/...          embeddings of the captions (imagen.text.cache)
-"""
+FOLDER/train-000000.tar          KEY.png or KEY.jpg, KEY.txt (the first caption), KEY.json ({"captions": all,
+...}) FOLDER/index/train-000000.json   where each pair lies in the tar, how many captions it has, what was
+left out FOLDER/index.json                every split with its shards: pairs, captions, bytes, sha256; written
+last FOLDER/text/ENCODER/...          embeddings of the captions (imagen.text.cache)"""
 
 import glob
 import io
@@ -37,22 +37,17 @@ class Entry:
 
 
 class Shard:
-    """A tar of pairs. `path`: the tar; `samples`: how many pairs; read by its index, which is opened when first needed."""
+    """A tar of `samples` pairs (counted when None), read by its index, which is opened when first needed."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, samples: int | None = None) -> None:
         self.path, self.name = path, path.name
-        self.samples = len(self.bounds) - 1
+        self.samples = len(self.bounds) - 1 if samples is None else samples
 
     @cached_property
     def _index(self) -> tuple[np.ndarray, np.ndarray]:
         beside = self.path.parent / "index" / f"{self.path.stem}.json"
         if beside.exists():
             index = json.loads(beside.read_text())
-            if index["bytes"] != self.path.stat().st_size:
-                raise ValueError(
-                    f"{self.path} has {self.path.stat().st_size} bytes, its index says {index['bytes']}: "
-                    "copy it again, or delete it with its index and prepare again"
-                )
             return np.array(index["bounds"]), np.array(index["first_caption"])
         return bounds_of(list(scan(self.path)))
 
@@ -67,8 +62,8 @@ class Shard:
         return self._index[1]
 
     def read(self, row: int) -> dict[str, Any]:
-        """Pair `row` as WebDataset has it: {"__key__": ..., "png": bytes, "txt": bytes, "json": bytes}. BadPair when the tar
-        is broken there."""
+        """Pair `row` as WebDataset has it: {"__key__": ..., "png": bytes, "txt": bytes, "json": bytes}.
+        BadPair when the tar is broken there."""
         start, end = int(self.bounds[row]), int(self.bounds[row + 1])
         with self.path.open("rb", buffering=0) as file:
             file.seek(start)
@@ -82,36 +77,49 @@ class Shard:
 
 
 def split_of(where: str | Path, split: str, option: str) -> list[Shard]:
-    """The shards of a split, in order. `where`: a folder that imagen-prepare wrote, or a pattern of tars ("F/train-*.tar",
-    "F/{000000..000009}.tar"), which is a split in itself. ValueError, naming `option`, when there are none."""
+    """The shards of a split, in order; those without a pair are left out.
+
+    `where`: a folder that imagen-prepare wrote, or a pattern of tars ("F/train-*.tar",
+    "F/{000000..000009}.tar"), which is a split in itself. ValueError, naming `option`, when there are none or
+    one is missing or cut short."""
     folder = Path(where)
     if folder.is_dir():
-        if not (folder / "index.json").exists():
-            raise ValueError(
-                f"{option}={where} has no index.json: make it with imagen-prepare out={where} (the same command "
-                "again finishes what was interrupted), or give a pattern of tars"
-            )
-        splits = json.loads((folder / "index.json").read_text())["splits"]
-        if split not in splits:
-            raise ValueError(f"{option}={where} has no split {split!r}; it has {', '.join(splits)}")
-        paths = [folder / shard["name"] for shard in splits[split]["shards"] if shard["samples"]]
+        shards = list(_indexed(folder, split, option))
     else:
-        paths = [Path(p) for part in braceexpand.braceexpand(str(where)) for p in sorted(glob.glob(part))]
-    missing = [path for path in paths if not path.is_file()]
-    if missing:
+        paths = [path for part in braceexpand.braceexpand(str(where)) for path in sorted(glob.glob(part))]
+        shards = [Shard(Path(path)) for path in paths]
+    shards = [shard for shard in shards if shard.samples]
+    if not shards:
         raise ValueError(
-            f"{option}={where}: {missing[0]} of the index is missing ({len(missing)} shards are)"
+            f"{option}={where} matches no shards: give a folder written by imagen-prepare, or a pattern such "
+            "as FOLDER/train-*.tar"
         )
-    if not paths:
+    return shards
+
+
+def _indexed(folder: Path, split: str, option: str) -> Iterator[Shard]:
+    if not (folder / "index.json").exists():
         raise ValueError(
-            f"{option}={where} matches no shards: give a folder written by imagen-prepare, or a pattern such as "
-            "FOLDER/train-*.tar"
+            f"{option}={folder} has no index.json: write it with imagen-prepare out={folder} (again, if that "
+            "was interrupted: it goes on), or give a pattern such as FOLDER/train-*.tar"
         )
-    return [Shard(path) for path in paths]
+    splits = json.loads((folder / "index.json").read_text())["splits"]
+    if split not in splits:
+        raise ValueError(f"{option}={folder} has no split {split!r}; it has {', '.join(splits)}")
+    for entry in splits[split]["shards"]:
+        path = folder / entry["name"]
+        size = path.stat().st_size if path.is_file() else 0
+        if size != entry["bytes"]:
+            raise ValueError(
+                f"{option}={folder}: {path.name} has {size} bytes, {entry['bytes']} in index.json: copy it "
+                f"again, or delete it with index/{path.stem}.json and index.json, and prepare again"
+            )
+        yield Shard(path, entry["samples"])
 
 
 def scan(path: Path) -> Iterator[Entry]:
-    """The pairs of a tar, in order, by its headers; pictures are not read. The members of a pair follow one another."""
+    """The pairs of a tar, in order, by its headers; pictures are not read. The members of a pair follow one
+    another."""
     key, start, end, words = "", 0, 0, {}
     with tarfile.open(path, "r:") as tar:
         for member in tar:
@@ -138,8 +146,9 @@ def bounds_of(entries: list[Entry]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def captions_of(sample: dict[str, Any]) -> tuple[str, ...]:
-    """All captions of a pair: "captions" of its json when there is such a list, else its txt, else "caption" of its json.
-    Blank ones count too, as embeddings are found by their number. () when it has none or they are not text."""
+    """All captions of a pair: "captions" of its json when there is such a list, else its txt, else "caption"
+    of its json. Blank ones count too, as embeddings are found by their number. () when it has none or they
+    are not text."""
     try:
         fields = json.loads(sample.get("json") or b"{}")
         if isinstance(fields, dict) and isinstance(fields.get("captions"), list):

@@ -1,4 +1,5 @@
-"""A source -> a folder of shards with their embeddings: killed anywhere, the same call again goes on at the next shard."""
+"""A source -> a folder of shards with their embeddings: killed anywhere, the same call again goes on at the
+next shard."""
 
 import hashlib
 import json
@@ -8,22 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
-from webdataset import TarWriter
+from webdataset.writer import TarWriter
 
 from imagen.data.shards import bounds_of, scan
-from imagen.data.sources.source import BadPair, Source
+from imagen.data.sources.source import BadPair, Pair, Source
 from imagen.text import TextEncoder, open_embeddings, write_embeddings
 
 Index = dict[str, Any]
 
 
 def write_shards(source: Source, folder: str | Path, shard_size: int = 2000, max_bad: float = 0.1) -> Index:
-    """Writes every split of `source` as shards of `shard_size` rows each (imagen.data.shards says what the folder holds);
-    returns the index, at once when the folder is finished.
+    """Writes every split of `source` as shards of `shard_size` rows each (imagen.data.shards says what the
+    folder holds); returns the index, at once when the folder is finished.
 
-    The same source gives the same bytes. Pairs that cannot be used are left out and counted; ValueError once they are more
-    than `max_bad` of all rows, when none is left, or when `folder` holds anything else, named by the key that differs.
-    """
+    The same source gives the same bytes. Pairs that cannot be used are left out and counted; ValueError once
+    they are more than `max_bad` of all rows, when none is left, or when `folder` holds anything else, named
+    by the key that differs."""
     folder = Path(folder)
     _claim(folder, {**source.identity, "shard_size": shard_size})
     if (folder / "index.json").exists():
@@ -55,8 +56,8 @@ def write_shards(source: Source, folder: str | Path, shard_size: int = 2000, max
 
 
 def write_all_embeddings(folder: str | Path, encoder: TextEncoder) -> int:
-    """Embeds all captions of a folder of shards with a frozen encoder, beside the shards, which stay as they are; another
-    encoder's embeddings too. Returns the number of captions; at once when all are there."""
+    """Embeds all captions of a folder of shards with a frozen encoder, beside the shards, which stay as they
+    are; another encoder's embeddings too. Returns the number of captions; at once when all are there."""
     folder = Path(folder)
     splits = json.loads((folder / "index.json").read_text())["splits"]
     shards = [shard for split in splits.values() for shard in split["shards"] if shard["captions"]]
@@ -74,10 +75,10 @@ def write_all_embeddings(folder: str | Path, encoder: TextEncoder) -> int:
 
 def described(folder: str | Path, index: Index) -> str:
     """An index in words, for people: a line a split, and what was left out."""
-    lines = [
-        f"{folder}: {split} {s['samples']} pairs, {s['captions']} captions, {len(s['shards'])} shards, {s['bytes'] / 1e6:.1f} MB"
-        for split, s in index["splits"].items()
-    ]
+    lines = []
+    for split, sums in index["splits"].items():
+        size = f"{sums['bytes'] / 1e6:.1f} MB in {len(sums['shards'])} shards"
+        lines.append(f"{folder}: {split} {sums['samples']} pairs, {sums['captions']} captions, {size}")
     if index["skipped"]:
         kinds = ", ".join(f"{kind} {n}" for kind, n in index["skipped"].items())
         lines.append(f"{folder}: left out {kinds}; which ones: {Path(folder) / 'index'}")
@@ -113,25 +114,14 @@ def _written(folder: Path, name: str, bar: Any, rows: range) -> Index | None:
 def _write(source: Source, split: str, rows: range, folder: Path, name: str, bar: Any) -> Index:
     tar, aside = folder / f"{name}.tar", folder / f".{name}.tar.part"
     skipped: list[Index] = []
-    with aside.open("wb") as file:
-        # a fixed time and owner: the same pairs make the same bytes
-        with TarWriter(file, encoder=False, mtime=0, compress=False) as writer:
-            for row in rows:
-                try:
-                    pair = source.pair(split, row)
-                except BadPair as bad:
-                    skipped.append({"row": row, "kind": bad.kind, "reason": str(bad)})
-                else:
-                    fields = {**pair.fields, "captions": pair.captions}
-                    writer.write(
-                        {
-                            "__key__": f"{split}-{row:08d}",
-                            pair.extension: pair.image,
-                            "txt": pair.captions[0].encode(),
-                            "json": json.dumps(fields, ensure_ascii=False).encode(),
-                        }
-                    )
-                bar.update()
+    # a fixed time and owner: the same pairs make the same bytes
+    with aside.open("wb") as file, TarWriter(file, encoder=False, mtime=0, compress=False) as writer:
+        for row in rows:
+            try:
+                writer.write(_members(source.pair(split, row), f"{split}-{row:08d}"))
+            except BadPair as bad:
+                skipped.append({"row": row, "kind": bad.kind, "reason": str(bad)})
+            bar.update()
     entries = list(scan(aside))
     bounds, first_caption = bounds_of(entries)
     with aside.open("rb") as file:
@@ -153,6 +143,16 @@ def _write(source: Source, split: str, rows: range, folder: Path, name: str, bar
     return index
 
 
+def _members(pair: Pair, key: str) -> dict[str, Any]:
+    fields = json.dumps({**pair.fields, "captions": pair.captions}, ensure_ascii=False)
+    return {
+        "__key__": key,
+        pair.extension: pair.image,
+        "txt": pair.captions[0].encode(),
+        "json": fields.encode(),
+    }
+
+
 def _summary(shards: list[Index]) -> Index:
     sums = {k: sum(shard[k] for shard in shards) for k in ("samples", "captions", "bytes")}
     kept = ("name", "samples", "captions", "bytes", "sha256")
@@ -168,7 +168,8 @@ def _embedded(folder: Path, name: str, encoder: TextEncoder) -> bool:
 
 
 def _told(skipped: list[Index], rows: int) -> str:
-    return f"{len(skipped)} of the first {rows} pairs cannot be used, first row {skipped[0]['row']}: {skipped[0]['reason']}"
+    first = f"the first is row {skipped[0]['row']}: {skipped[0]['reason']}"
+    return f"{len(skipped)} of the first {rows} pairs cannot be used ({first})"
 
 
 def _replace(path: Path, value: Any, indent: int | None = None) -> None:

@@ -1,4 +1,5 @@
-"""imagen-prepare: a source of pictures and captions -> a folder of shards, with the captions' embeddings beside them."""
+"""imagen-prepare: a source of pictures and captions -> a folder of shards, with the captions' embeddings
+beside them."""
 
 from omegaconf import DictConfig
 

@@ -10,11 +10,11 @@ from imagen.data.sources.source import Pair
 
 
 class Shapes:
-    """`count` training pictures and `held_out` of each of the splits test, unseen, unseen_relation (imagen.data.shapes).
+    """`count` training pictures and `held_out` of each of the splits test, unseen, unseen_relation
+    (imagen.data.shapes).
 
-    `resolution`: side in pixels. `captions`: phrasings of each picture, equal ones left out. Pair (split, row) depends on
-    (`seed`, split, row) alone; its fields are {"scene": the whole scene}.
-    """
+    `resolution`: side in pixels. `captions`: phrasings of each picture, equal ones left out. Pair (split,
+    row) depends on (`seed`, split, row) alone; its fields are {"scene": the whole scene}."""
 
     def __init__(
         self, count: int = 20000, resolution: int = 64, captions: int = 1, held_out: int = 512, seed: int = 0

@@ -19,14 +19,14 @@ LOOKED_FOR = 1000  # so many pictures are looked for before any work
 class Table:
     """Each row a picture and its captions; the other columns are kept in the shard's json.
 
-    `path`: the table, UTF-8, its first line naming the columns (csv, tsv) or each line an object (jsonl). `images`: the
-    folder that the paths are relative to; the table's own by default. `image_column`: "path" by default.
-    `caption_column`: by default "captions" or "caption", whichever is there. Several captions stand in one cell with
-    `separator` between them, or as a list in jsonl. `split_column`: train, test, ... by default "split" where there is
-    such a column; without it every row is of the split "train".
+    `path`: the table, UTF-8, its first line naming the columns (csv, tsv) or each line an object (jsonl).
+    `images`: the folder that the paths are relative to; the table's own by default. `image_column`: "path" by
+    default. `caption_column`: by default "captions" or "caption", whichever is there. Several captions stand
+    in one cell with `separator` between them, or as a list in jsonl. `split_column`: train, test, ... by
+    default "split" where there is such a column; without it every row is of the split "train".
 
-    ValueError: no table, not UTF-8, a column missing, no rows, a path that leads out of the folder, no picture there.
-    """
+    ValueError: no table, not UTF-8, a column missing, no rows, a path that leads out of the folder, no
+    picture there."""
 
     def __init__(
         self,
@@ -47,16 +47,14 @@ class Table:
         if not rows:
             raise ValueError(f"source.path={path} has no rows")
         columns = list(dict.fromkeys(column for row in rows for column in row))
-        if image_column not in columns:
-            raise ValueError(
-                f"source.path={path} {_no('path', image_column, columns)}: give source.image_column=NAME"
-            )
         if caption_column is None:
             caption_column = next((name for name in ("captions", "caption") if name in columns), "caption")
-        if caption_column not in columns:
-            raise ValueError(
-                f"source.path={path} {_no('caption', caption_column, columns)}: give source.caption_column=NAME"
-            )
+        for option, column in {"image_column": image_column, "caption_column": caption_column}.items():
+            if column not in columns:
+                raise ValueError(
+                    f"source.path={path} has no column {column!r}; it has {', '.join(map(repr, columns))}: "
+                    f"give source.{option}=NAME"
+                )
         self.image_column, self.caption_column, self.split_column = image_column, caption_column, split_column
         self._rows: dict[str, list[dict[str, Any]]] = {}
         for row in rows:
@@ -117,10 +115,6 @@ class Table:
             )
 
 
-def _no(what: str, column: str, columns: list[str]) -> str:
-    return f"has no {what} column {column!r}; it has {', '.join(map(repr, columns))}"
-
-
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
     if path.suffix not in (*DELIMITERS, ".jsonl"):
         raise ValueError(f"source.path={path}: a table's name ends in .csv, .tsv or .jsonl")
@@ -146,7 +140,7 @@ def _objects(path: Path, lines: Any) -> Iterator[dict[str, Any]]:
 
 def _cells(path: Path, lines: Any) -> Iterator[dict[str, Any]]:
     tabs = path.suffix == ".tsv"
-    # captions often begin with a quotation mark; where tabs part the cells, it must not swallow the lines that follow
+    # captions often begin with a quotation mark; between tabs it must not swallow the lines that follow
     quoting = csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL
     try:
         for row in csv.DictReader(lines, delimiter=DELIMITERS[path.suffix], quoting=quoting, restval=""):

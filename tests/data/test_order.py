@@ -1,0 +1,53 @@
+"""The order of a data set is a function of (seed, epoch), found at any place without the places before it."""
+
+from imagen.data.order import Order, chance
+
+SIZES = [5, 0, 7, 3, 4, 6]
+
+
+def stream(order: Order, count: int) -> list[tuple[int, int, int]]:
+    return [order(position) for position in range(count)]
+
+
+def test_every_pair_once_an_epoch() -> None:
+    order = Order(SIZES, seed=3, window=2)
+    everything = {(shard, row) for shard, size in enumerate(SIZES) for row in range(size)}
+    for epoch in range(3):
+        seen = stream(order, 75)[25 * epoch : 25 * (epoch + 1)]
+        assert {number for number, _, _ in seen} == {epoch}
+        assert len(seen) == len({pair[1:] for pair in seen}) == 25
+        assert {pair[1:] for pair in seen} == everything
+
+
+def test_places_are_found_in_any_order() -> None:
+    expected = stream(Order(SIZES, 1, window=2), 60)
+    order = Order(SIZES, 1, window=2)
+    assert [order(p) for p in reversed(range(60))][::-1] == expected
+    assert Order(SIZES, 1, window=2)(47) == expected[47]
+
+
+def test_seeds_and_epochs_differ_and_windows_hold() -> None:
+    order = Order(SIZES, 1, window=2)
+    first, second = stream(order, 25), stream(order, 50)[25:]
+    assert [p[1:] for p in first] != [p[1:] for p in second]
+    assert first != stream(Order(SIZES, 2, window=2), 25)
+    # pairs of at most two shards are mixed: once a third one comes, the first two are over
+    runs: list[set[int]] = [set()]
+    for _, shard, _ in first:
+        if shard not in runs[-1] and len(runs[-1]) == 2:
+            runs.append(set())
+        runs[-1].add(shard)
+    assert len(runs) == 3
+
+
+def test_unshuffled_is_the_order_of_the_shards() -> None:
+    plain = [(0, shard, row) for shard, size in enumerate(SIZES) for row in range(size)]
+    assert stream(Order(SIZES, 9, window=2, shuffle=False), 25) == plain
+
+
+def test_chance_is_uniform_and_fixed() -> None:
+    draws = [chance(7, position, "caption") for position in range(4000)]
+    assert all(0 <= d < 1 for d in draws)
+    assert abs(sum(draws) / len(draws) - 0.5) < 0.02
+    assert draws[:3] != [chance(7, position, "place") for position in range(3)]
+    assert chance(0, 0, "x") == chance(0, 0, "x")

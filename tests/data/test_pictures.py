@@ -1,0 +1,100 @@
+"""Any picture file that Pillow reads becomes upright RGB; what cannot be read to its end is refused."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imagen.data.pictures import decode, fit, png, storable
+from imagen.data.sources.source import BadPair
+
+
+def encoded(image: Image.Image, form: str = "PNG", **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()
+
+
+def pixel(data: bytes) -> tuple[int, ...]:
+    image = decode(data)
+    assert image.mode == "RGB"
+    return tuple(int(v) for v in np.asarray(image)[0, 0])
+
+
+def test_modes_become_rgb() -> None:
+    red = Image.new("RGB", (8, 8), (200, 30, 40))
+    assert pixel(encoded(red)) == (200, 30, 40)
+    assert pixel(encoded(red.convert("P", palette=Image.Palette.ADAPTIVE))) == (200, 30, 40)
+    assert pixel(encoded(Image.new("L", (8, 8), 77))) == (77, 77, 77)
+    assert pixel(encoded(Image.new("1", (8, 8), 1))) == (255, 255, 255)
+    assert (
+        np.abs(np.subtract(pixel(encoded(red.convert("CMYK"), "JPEG", quality=100)), (200, 30, 40))).max() < 4
+    )
+    assert pixel(encoded(red, "WEBP", lossless=True)) == (200, 30, 40)
+    assert pixel(encoded(red, "BMP")) == (200, 30, 40)
+
+
+def test_sixteen_bits_keep_their_range() -> None:
+    deep = Image.fromarray(np.full((4, 4), 257 * 130, np.uint16))
+    assert pixel(encoded(deep)) == (130, 130, 130)
+
+
+def test_transparency_lies_over_white() -> None:
+    assert pixel(encoded(Image.new("RGBA", (4, 4), (0, 0, 0, 0)))) == (255, 255, 255)
+    assert pixel(encoded(Image.new("LA", (4, 4), (0, 51)))) == (204, 204, 204)
+    see_through = Image.new("P", (4, 4), 0)
+    see_through.putpalette([10, 20, 30])
+    assert pixel(encoded(see_through, transparency=0)) == (255, 255, 255)
+
+
+def test_exif_rotation() -> None:
+    image = Image.new("RGB", (6, 4), "white")
+    image.putpixel((0, 0), (0, 0, 0))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned a quarter to the right when shown
+    upright = np.asarray(decode(encoded(image, exif=exif)))
+    assert upright.shape == (6, 4, 3)
+    assert tuple(upright[0, 3]) == (0, 0, 0)
+
+
+def test_fit_cuts_the_square_of_the_short_side() -> None:
+    picture = np.zeros((4, 12, 3), np.uint8)
+    picture[:, 4:8], picture[:, 8:] = 100, 200
+    image = Image.fromarray(picture)
+    assert (fit(image, 4) == 100).all()
+    assert (fit(image, 4, place=0) == 0).all()
+    assert (fit(image, 4, place=1) == 200).all()
+    assert fit(image, 64).shape == (64, 64, 3)
+
+
+def test_fit_averages_when_it_shrinks_and_keeps_what_fits() -> None:
+    board = (np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8)
+    image = Image.fromarray(np.stack([board] * 3, -1))
+    assert np.abs(fit(image, 8).astype(int) - 127).max() <= 2
+    np.testing.assert_array_equal(fit(image, 64), np.asarray(image))
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"not a picture", encoded(Image.effect_noise((64, 64), 50), "JPEG")[:700]]
+)
+def test_unreadable_is_refused(data: bytes) -> None:
+    with pytest.raises(BadPair, match="unreadable image"):
+        decode(data)
+
+
+def test_decompression_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encoded(Image.new("L", (64, 64)))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(BadPair, match="unreadable image"):
+        decode(data)
+
+
+def test_storable_keeps_jpg_and_png_and_makes_png_of_the_rest() -> None:
+    red = Image.new("RGB", (8, 8), (200, 30, 40))
+    for form, extension in {"PNG": "png", "JPEG": "jpg"}.items():
+        assert storable(encoded(red, form)) == (encoded(red, form), extension)
+    data, extension = storable(encoded(red, "WEBP", lossless=True))
+    assert extension == "png"
+    assert pixel(data) == (200, 30, 40)
+    np.testing.assert_array_equal(np.asarray(decode(png(np.asarray(red)))), np.asarray(red))
