@@ -1,10 +1,12 @@
-"""From settings to objects: the one call of Hydra's `instantiate`, and the one place that turns its errors into a clear line.
+"""From settings to objects: the one call of Hydra's `instantiate`, and the one place that turns its errors
+into a clear line.
 
     @program("train")
     def main(cfg: DictConfig) -> None: ...
 
-Errors of the user (ValueError, OSError, anything wrong with the settings) end a program with one line `error: ...` on stderr
-and exit code 2; IMAGEN_DEBUG=1 shows where they came from. Errors of ours keep their traceback.
+Errors of the user (ValueError, OSError, anything wrong with the settings) end a program with one line `error:
+...` on stderr and exit code 2; IMAGEN_DEBUG=1 shows where they came from. Errors of ours keep their
+traceback.
 """
 
 import contextlib
@@ -17,7 +19,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import hydra
-from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
+from hydra.errors import (
+    HydraException,
+    InstantiationException,
+    MissingConfigException,
+    OverrideParseException,
+)
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -25,7 +32,8 @@ Task = Callable[[DictConfig], None]
 
 
 def program(config_name: str) -> Callable[[Task], Callable[[], None]]:
-    """Make `task` a program whose settings are conf/`config_name`.yaml, with every value given and resolvable."""
+    """Make `task` a program whose settings are conf/`config_name`.yaml, with every value given and
+    resolvable."""
 
     def decorate(task: Task) -> Callable[[], None]:
         @functools.wraps(task)
@@ -34,11 +42,15 @@ def program(config_name: str) -> Callable[[Task], Callable[[], None]]:
                 check_complete(cfg)
                 task(cfg)
 
-        run = hydra.main(config_path="pkg://imagen.conf", config_name=config_name, version_base="1.3")(checked)
+        run = hydra.main(config_path="pkg://imagen.conf", config_name=config_name, version_base="1.3")(
+            checked
+        )
 
         @functools.wraps(task)
         def main() -> None:
-            os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors here instead of printing its own
+            os.environ["HYDRA_FULL_ERROR"] = (
+                "1"  # Hydra then raises its errors here instead of printing its own
+            )
             with reported():
                 run()
 
@@ -63,9 +75,11 @@ def reported() -> Iterator[None]:
 
 
 def build(node: Any, **kwargs: Any) -> Any:
-    """The object that `node` describes (`_target_` and its arguments), nested ones first; lists and dicts arrive plain.
+    """The object that `node` describes (`_target_` and its arguments), nested ones first; lists and dicts
+    arrive plain.
 
-    `kwargs` are handed to the outermost constructor. Raises ValueError naming the key, the value and what would be right.
+    `kwargs` are handed to the outermost constructor. Raises ValueError naming the key, the value and what
+    would be right.
     """
     try:
         return hydra.utils.instantiate(node, _convert_="all", **kwargs)
@@ -78,8 +92,15 @@ def build(node: Any, **kwargs: Any) -> Any:
         raise cause  # noqa: B904  (the constructor's own words are the clear ones)
 
 
+def build_optional(node: Any) -> Any:
+    """As `build`; None for a part switched off (group=none), of which an experiment may have left mere
+    values."""
+    return build(node) if node is not None and "_target_" in node else None
+
+
 def check_complete(cfg: DictConfig) -> None:
-    """Raises ValueError naming every mandatory value that was not given, or an interpolation that leads nowhere."""
+    """Raises ValueError naming every mandatory value that was not given, or an interpolation that leads
+    nowhere."""
     missing = sorted(OmegaConf.missing_keys(cfg))
     if missing:
         give = " ".join(f"{key}=..." for key in missing)
@@ -95,7 +116,11 @@ def one_line(error: BaseException) -> str:
         return f"{group}={name}: no such option; {_choices(name, error.options)}"
     if isinstance(error, OverrideParseException):
         return f"cannot read {error.override!r}: write key=value, and quote a value that has , = : or spaces"
-    if isinstance(cause, OmegaConfBaseException) and cause.parent_node is not None and "Could not override" in str(error):
+    if (
+        isinstance(cause, OmegaConfBaseException)
+        and cause.parent_node is not None
+        and "Could not override" in str(error)
+    ):
         given, parent = cause.full_key or cause.key, cause.parent_node
         known = list(parent.keys()) if OmegaConf.is_dict(parent) else []
         where = parent._get_full_key(None) if OmegaConf.is_config(parent) else ""
@@ -122,7 +147,11 @@ def _explain_call(error: BaseException, cause: BaseException) -> str:
     text = " ".join(str(cause).split())
     if lines[0].startswith("Error locating target"):
         return f"{key}._target_={target}: no such class or function"
-    if "unexpected keyword argument" in text or "positional argument" in text or "keyword-only argument" in text:
+    if (
+        "unexpected keyword argument" in text
+        or "positional argument" in text
+        or "keyword-only argument" in text
+    ):
         text = f"{text}; it takes: {', '.join(_parameters(target))}"
     return f"{where}: {text}" if where else text
 

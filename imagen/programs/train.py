@@ -1,0 +1,49 @@
+"""imagen-train: one stage on prepared shards, in a run folder of its own; the same command again resumes."""
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from imagen.programs.build import build, build_optional, program
+from imagen.training.run_folder import RunFolder
+
+
+@program("train")
+def main(cfg: DictConfig) -> None:
+    """Claim the run folder, build the parts, check that they fit, train."""
+    plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # pyright: ignore[reportAssignmentType]
+    folder = RunFolder(Path(cfg.runs) / str(cfg.name))
+    with folder.claim(plain):
+        if folder.step >= cfg.trainer.max_steps:
+            print(
+                f"{folder.path} is trained: step {folder.step} of trainer.max_steps={cfg.trainer.max_steps}"
+            )
+            return
+        finished = train(cfg, plain, folder)
+        print(f"{folder.path}: step {folder.step} of {cfg.trainer.max_steps}, checkpoint {folder.checkpoint}")
+        if not finished:
+            raise KeyboardInterrupt
+
+
+def train(cfg: DictConfig, plain: dict[str, Any], folder: RunFolder) -> bool:
+    """From settings to a trained checkpoint; False when asked to stop before the end."""
+    import torch  # not at the top: --help and an error of the settings need not wait for it
+
+    from imagen.diffusion.randomness import mix
+
+    training, data = build(cfg.trainer), build(cfg.data)
+    torch.manual_seed(mix("weights", cfg.seed))
+    stage = build(cfg.stage)
+    if data.encoder.dim != stage.denoiser.net.text_dim:
+        raise ValueError(
+            f"stage.unet.text_dim={stage.denoiser.net.text_dim}: text encoder gives width "
+            f"{data.encoder.dim}; leave it at ${{text_dim}} or choose another text="
+        )
+    previews, logger = build_optional(cfg.previews), build_optional(cfg.logger)
+    loggers = [logger.start(str(cfg.name), folder.path, plain)] if logger else []
+    return training.fit(stage, data, folder, previews, loggers)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""Dashboards: W&B, offline unless there is a key."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+
+class Wandb:
+    """Makes Lightning's W&B logger for a run. The run's id is made of its name, so a resumed run goes on in
+    the same curve.
+
+    `project`, `entity`, `group`, `tags`: as W&B has them. `mode`: "online", "offline", or "auto": online when
+    WANDB_API_KEY is set. Files go to the run folder (`wandb sync FOLDER/wandb/offline-*` uploads an offline
+    run later).
+    """
+
+    def __init__(
+        self,
+        project: str = "imagen",
+        entity: str | None = None,
+        group: str | None = None,
+        tags: list[str] | None = None,
+        mode: str = "auto",
+    ) -> None:
+        if mode not in ("auto", "online", "offline"):
+            raise ValueError(f"logger.mode={mode}: choose from auto, online, offline")
+        self.project, self.entity, self.group, self.tags, self.mode = project, entity, group, tags, mode
+
+    def start(self, name: str, folder: Path, config: dict[str, Any]) -> Any:
+        """The logger of run `name`; W&B is imported here and not before."""
+        from lightning.pytorch.loggers import WandbLogger
+
+        os.environ.setdefault("WANDB_SILENT", "true")
+        online = self.mode == "online" or (self.mode == "auto" and bool(os.environ.get("WANDB_API_KEY")))
+        (folder / "wandb").mkdir(parents=True, exist_ok=True)
+        return WandbLogger(
+            name=name,
+            save_dir=str(folder),
+            id=re.sub(r"[^A-Za-z0-9_-]", "-", name),
+            project=self.project,
+            entity=self.entity,
+            group=self.group,
+            tags=self.tags,
+            offline=not online,
+            resume="allow" if online else None,
+            config=config,
+        )

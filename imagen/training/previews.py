@@ -1,0 +1,180 @@
+"""Pictures while training, from the averaged weights, which must not change training by a bit.
+
+n pictures of this rank, R resolution, L text tokens, D text width.
+"""
+
+import json
+import random as python_random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from imagen.conditioning import Cond, augment
+from imagen.diffusion.guidance import guide
+from imagen.diffusion.randomness import Randomness, mix
+from imagen.diffusion.samplers import logsnr_grid
+from imagen.training.grid import captioned_grid, to_uint8
+from imagen.training.run_folder import RunFolder, write_text
+from imagen.training.stage import Stage
+
+Sampler = Callable[..., Tensor]
+
+
+class Given(NamedTuple):
+    """`emb` (n, L, D), `mask` (n, L); `image` (n, 3, R, R) of a super-resolution stage."""
+
+    captions: list[str]
+    emb: Tensor
+    mask: Tensor
+    image: Tensor | None
+
+
+class Previews(Callback):
+    """Every `every` steps a grid in the run folder and the loggers: a row a prompt, a column a guidance
+    weight and threshold.
+
+    A base stage draws `prompts`; a super-resolution stage enlarges the first `pictures` of the validation
+    split (of the training split where there is none), with their captions, from their true low-resolution
+    pictures at noise level `noise_augmentation`; they are the first column. Each prompt has its own fixed
+    noise, of (`seed`, its number). `thresholds`: name -> threshold.
+
+    The prompts are shared out over the ranks: every rank draws the same number, wrapping around (so that
+    sharded networks step together), and rank 0 gathers them. Weights, random state and data order stay as
+    they were.
+    """
+
+    def __init__(
+        self,
+        prompts: Sequence[str],
+        thresholds: Mapping[str, Callable[[Tensor], Tensor]],
+        sampler: Sampler,
+        every: int = 5000,
+        guidance: Sequence[float] = (1, 3, 8),
+        steps: int = 24,
+        pictures: int = 4,
+        noise_augmentation: float = 0.1,
+        seed: int = 0,
+    ) -> None:
+        for name, value in (("every", every), ("steps", steps), ("pictures", pictures)):
+            if value < 1:
+                raise ValueError(f"previews.{name}={value}: must be at least 1")
+        if not (prompts and thresholds and guidance):
+            raise ValueError("previews: give prompts, thresholds and guidance, or previews=none")
+        self.prompts, self.thresholds, self.sampler = list(prompts), dict(thresholds), sampler
+        self.every, self.guidance, self.steps = every, list(guidance), steps
+        self.pictures, self.noise_augmentation, self.seed = pictures, noise_augmentation, seed
+        self.folder: RunFolder | None = None
+        self._given: Given | None = None
+        self._step = -1
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._step = trainer.global_step
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        if trainer.global_step > self._step and trainer.global_step % self.every == 0:
+            assert isinstance(pl_module, Stage)
+            with untouched(pl_module):
+                self.show(trainer, pl_module)
+        self._step = trainer.global_step
+
+    def show(self, trainer: Trainer, stage: Stage) -> None:
+        """Draw this rank's share, gather, write."""
+        if self._given is None:
+            self._given = self.given(trainer, stage)
+        captions, emb, mask, image = self._given
+        share = -(-len(captions) // trainer.world_size)
+        mine = [(trainer.global_rank * share + i) % len(captions) for i in range(share)]
+        own = None if image is None else image[mine]
+        with (
+            torch.no_grad(),
+            trainer.precision_plugin.forward_context(),
+            stage.ema.swapped(stage.denoiser.net),
+        ):
+            drawn = self.draw(stage, emb[mine], mask[mine], own, mine)
+        drawn = stage.all_gather(drawn) if trainer.world_size > 1 else drawn
+        assert isinstance(drawn, Tensor)
+        drawn = drawn.reshape(-1, *drawn.shape[-4:])[: len(captions)]
+        if trainer.is_global_zero:
+            self.write(trainer, captions, to_uint8(drawn), with_real=image is not None)
+
+    def draw(
+        self, stage: Stage, emb: Tensor, mask: Tensor, image: Tensor | None, numbers: Sequence[int]
+    ) -> Tensor:
+        """emb (n, L, D), mask (n, L), image (n, 3, R, R) or None -> (n, columns, 3, R, R) in [-1, 1]."""
+        side = stage.resolution
+        columns = [] if image is None else [image]
+        for threshold in self.thresholds.values():
+            for weight in self.guidance:
+                random = Randomness([mix("preview", self.seed, number) for number in numbers], stage.device)
+                z, cond = random.normal(3, side, side), Cond(emb, mask)
+                if image is not None:
+                    assert stage.lowres is not None
+                    level = torch.full((len(z),), self.noise_augmentation, device=stage.device)
+                    small = stage.lowres.enlarged(image)
+                    noised, logsnr = augment(
+                        small, level, stage.lowres.schedule, random.normal(*small.shape[1:])
+                    )
+                    cond = Cond(emb, mask, noised, logsnr)
+                denoise = guide(stage.denoiser, cond, weight, threshold)
+                columns.append(
+                    self.sampler(denoise, z, logsnr_grid(stage.schedule, self.steps), random).float()
+                )
+        return torch.stack(columns, 1)
+
+    def given(self, trainer: Trainer, stage: Stage) -> Given:
+        """What is drawn, the same on every rank: rank 0 reads it."""
+        given = self._read(trainer, stage) if trainer.is_global_zero else None
+        given = trainer.strategy.broadcast(given)
+        assert given is not None
+        image = None if given.image is None else given.image.to(stage.device)
+        return Given(given.captions, given.emb.to(stage.device), given.mask.to(stage.device), image)
+
+    def _read(self, trainer: Trainer, stage: Stage) -> Given:
+        data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+        if stage.lowres is None:
+            emb, mask = data.encoder(self.prompts)
+            return Given(self.prompts, emb, mask, None)
+        captions, images = [], []
+        for batch in data.val_dataloader() or data.train_dataloader():
+            captions += batch["caption"]
+            images.append(batch["image"])
+            if len(captions) >= self.pictures:
+                break
+        captions = captions[: self.pictures]
+        emb, mask = data.encoder(captions)
+        return Given(captions, emb, mask, torch.cat(images)[: self.pictures])
+
+    def write(self, trainer: Trainer, captions: Sequence[str], pictures: np.ndarray, with_real: bool) -> None:
+        """`pictures` (n, columns, R, R, 3) uint8 -> previews/step-N.png, and the loggers."""
+        assert self.folder is not None
+        settings = [f"{name} w={weight:g}" for name in self.thresholds for weight in self.guidance]
+        columns = [*(["real"] if with_real else []), *settings]
+        stem = self.folder.path / "previews" / f"step-{trainer.global_step:08d}"
+        write_text(stem.with_suffix(".json"), json.dumps({"rows": list(captions), "columns": columns}))
+        grid = captioned_grid(pictures, captions, columns)
+        grid.save(stem.with_suffix(".png"))
+        for logger in trainer.loggers:
+            if hasattr(logger, "log_image"):
+                caption = f"step {trainer.global_step}: columns {', '.join(columns)}"
+                logger.log_image("previews", [grid], step=trainer.global_step, caption=[caption])  # pyright: ignore
+
+
+@contextmanager
+def untouched(stage: Stage) -> Iterator[None]:
+    """The random state of torch (every device), numpy and Python, and the network's mode, are afterwards as
+    before."""
+    devices = [stage.device.index or 0] if stage.device.type == "cuda" else []
+    python, numpy, training = python_random.getstate(), np.random.get_state(), stage.denoiser.training  # noqa: NPY002
+    with torch.random.fork_rng(devices):
+        stage.denoiser.eval()
+        try:
+            yield
+        finally:
+            stage.denoiser.train(training)
+            python_random.setstate(python)
+            np.random.set_state(numpy)  # noqa: NPY002

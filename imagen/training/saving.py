@@ -1,0 +1,73 @@
+"""Checkpoints of a run: every so many steps, at the end, and at the end of the step in which a stop was asked
+for."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from imagen.training.run_folder import RunFolder
+
+STOPS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Saving(Callback):
+    """checkpoints/last.ckpt of `folder`, replaced as a whole, after every `every` optimizer steps and at the
+    end.
+
+    SIGTERM and the first Ctrl-C let the step finish, save, and end training (`stopped` says so); a second one
+    ends it at once.
+    """
+
+    def __init__(self, folder: RunFolder, every: int = 1000) -> None:
+        if every < 1:
+            raise ValueError(f"trainer.save_every={every}: must be at least 1")
+        self.folder, self.every = folder, every
+        self.stopped: signal.Signals | None = None
+        self.saved, self.began, self.seconds = -1, 0.0, 0.0
+        self._handlers: dict[signal.Signals, Any] = {}
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.saved, self.began = trainer.global_step, time.perf_counter()
+        self.seconds = float(self.folder.progress.get("seconds", 0)) if trainer.global_step else 0.0
+        if threading.current_thread() is threading.main_thread():
+            self._handlers = {s: signal.signal(s, self._stop) for s in STOPS}
+
+    def _stop(self, number: int, frame: Any) -> None:
+        if self.stopped is not None:
+            raise KeyboardInterrupt
+        self.stopped = signal.Signals(number)
+        sys.stderr.write(f"\n{self.stopped.name}: saving after this step\n")
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        step = trainer.global_step
+        if step == self.saved or trainer.fit_loop._should_accumulate():
+            return
+        asked = trainer.strategy.reduce_boolean_decision(self.stopped is not None, all=False)
+        if asked or step % self.every == 0:
+            self.save(trainer)
+        if asked:
+            trainer.should_stop = True
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.global_step != self.saved:
+            self.save(trainer)
+
+    def save(self, trainer: Trainer) -> None:
+        """Write beside, then replace: a kill in the middle leaves the last good one."""
+        path, beside = self.folder.checkpoint, self.folder.checkpoint.with_name("saving.ckpt")
+        trainer.save_checkpoint(beside)
+        self.saved = trainer.global_step
+        if trainer.is_global_zero:
+            os.replace(beside, path)
+            self.folder.record_progress(self.saved, self.seconds + time.perf_counter() - self.began)
+        trainer.strategy.barrier("saved")
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers = {}

@@ -1,0 +1,108 @@
+"""How a run is carried out: on what, in which precision, how long; and the order of what happens after each
+step."""
+
+import logging
+import warnings
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+
+from imagen.training.metrics import Metrics
+from imagen.training.previews import Previews
+from imagen.training.run_folder import RunFolder
+from imagen.training.saving import Saving
+from imagen.training.stage import Stage
+
+
+class Training:
+    """`fit` trains a stage to `max_steps` optimizer steps, from its folder's checkpoint when there is one.
+
+    `accelerator`, `devices`, `nodes`, `strategy`, `precision`: as Lightning's Trainer has them ("bf16-mixed"
+    keeps weights and loss in float32). `accumulate`: micro-batches a step. `gradient_clip`: of the global
+    norm, None for none. `log_every`, `save_every`: optimizer steps. `compile`: torch.compile the network in
+    place. `progress`: a bar on the terminal.
+    """
+
+    def __init__(
+        self,
+        max_steps: int,
+        accelerator: str = "auto",
+        devices: int | str = 1,
+        nodes: int = 1,
+        strategy: str = "auto",
+        precision: Any = "32-true",
+        accumulate: int = 1,
+        gradient_clip: float | None = None,
+        log_every: int = 50,
+        save_every: int = 1000,
+        compile: bool = False,
+        progress: bool = True,
+    ) -> None:
+        for name, value in (("max_steps", max_steps), ("accumulate", accumulate)):
+            if value < 1:
+                raise ValueError(f"trainer.{name}={value}: must be at least 1")
+        self.max_steps, self.accumulate, self.log_every, self.save_every = (
+            max_steps,
+            accumulate,
+            log_every,
+            save_every,
+        )
+        self.compile, self.progress, self.gradient_clip = compile, progress, gradient_clip
+        self.lightning: dict[str, Any] = {
+            "accelerator": accelerator,
+            "devices": devices,
+            "num_nodes": nodes,
+            "strategy": strategy,
+            "precision": precision,
+        }
+
+    def fit(
+        self, stage: Stage, data: Any, folder: RunFolder, previews: Previews | None, loggers: list[Any]
+    ) -> bool:
+        """True when training came to its end, False when it was asked to stop; both leave a checkpoint."""
+        quiet()
+        metrics, saving = Metrics(folder, self.log_every, self.progress), Saving(folder, self.save_every)
+        callbacks = [stage.ema, metrics, *([previews] if previews else []), saving, metrics.mark]
+        if previews is not None:
+            previews.folder = folder
+        if self.compile:
+            stage.denoiser.net.compile()
+        trainer = Trainer(
+            **self.lightning,
+            max_steps=self.max_steps,
+            max_epochs=-1,
+            accumulate_grad_batches=self.accumulate,
+            gradient_clip_val=self.gradient_clip,
+            callbacks=callbacks,
+            logger=loggers or False,
+            default_root_dir=str(folder.path),
+            log_every_n_steps=self.log_every,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            limit_val_batches=0,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+        )
+        trainer.fit(
+            stage,
+            datamodule=data,
+            ckpt_path=str(folder.checkpoint) if folder.checkpoint.exists() else None,
+            weights_only=True,
+        )
+        return saving.stopped is None
+
+
+def quiet() -> None:
+    """Silence what Lightning says of things that are as they should be here."""
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in (
+        ".*does not have many workers.*",
+        ".*num_workers.*",
+        ".*tensorboardX.*",
+        ".*`IterableDataset` has `__len__`.*",
+    ):
+        warnings.filterwarnings("ignore", message)
+    torch.set_float32_matmul_precision("high")
