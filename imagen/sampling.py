@@ -3,6 +3,7 @@
 B pictures, R resolution, L text tokens, D text width, N sampling steps. Pictures are (B, 3, R, R) in [-1, 1].
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -75,6 +76,16 @@ class Settings:
     rescale: float = 0.0
 
     def __post_init__(self) -> None:
+        for name in ("guidance", "steps", "noise_augmentation", "rescale"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+                raise ValueError(f"{name}={value}: must be a number")
+        if self.steps != int(self.steps):
+            raise ValueError(f"steps={self.steps}: must be a whole number")
+        if self.interval is not None and not (
+            len(self.interval) == 2 and 0 <= self.interval[0] <= self.interval[1] <= 1
+        ):
+            raise ValueError(f"interval={self.interval}: two ends in t, 0 <= low <= high <= 1")
         if self.steps < 1:
             raise ValueError(f"steps={self.steps}: a stage takes at least one sampling step")
         if not 0 <= self.noise_augmentation <= 1:

@@ -1,0 +1,227 @@
+"""imagen-export: the EMA weights of one run a stage -> a release folder (imagen/checkpoint.py)."""
+
+import pickle
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from importlib.metadata import version
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+
+from imagen.cascade import check_ascending
+from imagen.checkpoint import (
+    ENCODERS,
+    NETWORKS,
+    SCHEDULES,
+    Description,
+    StageRecord,
+    Table,
+    differences,
+    restore,
+    write_release,
+)
+from imagen.programs.build import program
+from imagen.sampling import SAMPLERS, THRESHOLDS, Settings, read_settings
+from imagen.text import embedding_keys
+from imagen.training.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: what its settings and its checkpoint say, and where its weights are."""
+
+    folder: Path
+    record: StageRecord
+    text: Description
+    weights: dict[str, Tensor]
+
+
+@program("export")
+def export(cfg: DictConfig) -> None:
+    """Read the runs, check that they make a cascade, write the release."""
+    given: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # pyright: ignore[reportAssignmentType]
+    folders = given["run"] if isinstance(given["run"], list) else [given["run"]]
+    runs = sorted((read_run(Path(str(folder))) for folder in folders), key=lambda run: run.record.resolution)
+    check_together(runs)
+    sampling = recommended(given, len(runs))
+    out = write_release(cfg.out, stages(runs), runs[0].text, sampling)
+    for run in runs:
+        record = run.record
+        size = f"{record.resolution} x {record.resolution}"
+        print(f"{record.name}: {size}, {record.parameters:,} parameters, step {record.steps}")
+    print(f"wrote {out}")
+
+
+def main() -> None:
+    """`run=A run=B` and `run=A,B` mean `run=[A,B]`: Hydra itself would take the last one, or refuse."""
+    sys.argv[1:] = gathered(sys.argv[1:], "run")
+    export()
+
+
+def gathered(arguments: Sequence[str], key: str) -> list[str]:
+    """Command-line `arguments` with every KEY=... among them joined into one KEY=[...], at the place of the
+    first."""
+    values, others = [], []
+    for argument in arguments:
+        if argument.startswith(f"{key}="):
+            inside = argument.removeprefix(f"{key}=").strip().removeprefix("[").removesuffix("]")
+            values += [value.strip().strip("'\"") for value in inside.split(",") if value.strip()]
+        else:
+            others.append(argument)
+    quoted = ",".join("'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'" for value in values)
+    return [f"{key}=[{quoted}]", *others] if values else others
+
+
+def read_run(folder: Path) -> Run:
+    """A run folder -> what a release needs of it. Nothing in it is executed: the settings are plain YAML,
+    whose classes are looked up by name in our tables, and the checkpoint is read as tensors and plain
+    containers. ValueError names the file."""
+    run = RunFolder(folder)
+    config_file = folder / "config.yaml"
+    if not config_file.is_file() or not run.checkpoint.exists():
+        missing = "checkpoints/last.ckpt" if config_file.is_file() else "config.yaml"
+        raise ValueError(
+            f"run={folder}: no {missing} there; give the folder of a run that imagen-train has saved"
+        )
+    try:
+        config = yaml.safe_load(config_file.read_text(encoding="utf-8"))
+        stage, text = config["stage"], config["text"]
+        name, resolution, predict = stage["name"], stage["resolution"], stage["predict"]
+        schedule = described(
+            stage["schedule"], "imagen.diffusion", SCHEDULES, f"{config_file}: stage.schedule"
+        )
+        network = described(stage["unet"], "imagen.nn", NETWORKS, f"{config_file}: stage.unet")
+        lowres = stage.get("lowres")
+        if lowres is not None:
+            noise = described(
+                lowres["schedule"], "imagen.diffusion", SCHEDULES, f"{config_file}: stage.lowres.schedule"
+            )
+            lowres = {"resolution": lowres["resolution"], "schedule": noise}
+        encoder = described(text, "imagen.text", ENCODERS, f"{config_file}: text")
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{config_file}: not YAML of plain values: {' '.join(str(error).split())}") from None
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{config_file}: not the settings of a training run: {error!r}") from None
+    checkpoint = read_checkpoint(run.checkpoint)
+    saved, weights = checkpoint["imagen"], checkpoint["ema"]["weights"]
+    if (of := (saved["stage"], saved["resolution"])) != (name, resolution):
+        raise ValueError(
+            f"{run.checkpoint}: of stage {of[0]} at {of[1]}, but {config_file} is of {name} at {resolution}"
+        )
+    network["arguments"] = saved["network"]
+    with torch.device("meta"):
+        expected = restore(network, NETWORKS, f"{run.checkpoint}: network").state_dict()
+    shapes = {k: tuple(v.shape) for k, v in weights.items()}
+    if problem := differences({k: tuple(v.shape) for k, v in expected.items()}, shapes):
+        raise ValueError(f"{run.checkpoint}: EMA weights do not fit the network: {problem}")
+    parameters = sum(tensor.numel() for tensor in weights.values())
+    record = StageRecord(
+        name,
+        resolution,
+        predict,
+        schedule,
+        network,
+        lowres,
+        parameters,
+        checkpoint["global_step"],
+        version("imagen-cascade"),
+    )
+    key = encoder_key(encoder, config.get("data", {}).get("train"), f"{config_file}: text")
+    return Run(folder, record, {**encoder, "key": key}, weights)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A training checkpoint with weights_only=True, its tensors mapped and not yet read."""
+    if path.is_dir():
+        raise ValueError(
+            f"{path}: a sharded checkpoint; resume the run on one device for a step, which saves it whole"
+        )
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(
+            f"{path}: refused: more than tensors and plain values could run code, or it is damaged: {first}"
+        ) from None
+    if not isinstance(checkpoint, dict) or not {"imagen", "ema", "global_step"} <= set(checkpoint):
+        raise ValueError(f"{path}: not a checkpoint of imagen-train: it has no EMA weights and no stage")
+    if not all(isinstance(tensor, Tensor) for tensor in checkpoint["ema"]["weights"].values()):
+        raise ValueError(f"{path}: its EMA weights are not all tensors")
+    return checkpoint
+
+
+def described(node: Mapping[str, Any], package: str, table: Table, where: str) -> Description:
+    """A settings node {"_target_": "imagen.x.Class", argument: value} as {"class", "arguments"}; ours
+    alone."""
+    target = str(node["_target_"])
+    name = target.rsplit(".", 1)[-1]
+    if name not in table or not target.startswith(f"{package}."):
+        raise ValueError(
+            f"{where}: {target} is none of {', '.join(f'{package}.{known}' for known in sorted(table))}"
+        )
+    return {"class": name, "arguments": {k: v for k, v in node.items() if not k.startswith("_")}}
+
+
+def encoder_key(encoder: Description, train: Any, where: str) -> dict[str, Any]:
+    """The identity of the text encoder as far as it is known here: that of the embeddings beside the training
+    shards where they still lie there, which tells the weights too, else the settings' part of it. No weights
+    are loaded."""
+    configured = restore(encoder, ENCODERS, where).configured
+    shards = Path(str(train))
+    for key in embedding_keys(shards if shards.is_dir() else shards.parent).values():
+        if configured.items() <= key.items():
+            return dict(key)
+    return dict(configured)
+
+
+def check_together(runs: Sequence[Run]) -> None:
+    """ValueError when the runs, in ascending resolution, do not make one cascade."""
+    for below, above in pairwise(runs):
+        if below.record.resolution == above.record.resolution:
+            raise ValueError(
+                f"run: {below.folder} and {above.folder} are both of resolution {below.record.resolution}; "
+                "give one a stage"
+            )
+        keys = below.text["key"], above.text["key"]
+        shared = keys[0].keys() & keys[1].keys()
+        same_key = all(keys[0][k] == keys[1][k] for k in shared)
+        if below.text["class"] != above.text["class"] or not same_key:
+            raise ValueError(
+                f"run: {below.folder} and {above.folder} were trained with different text encoders: "
+                f"{below.text['class']} {keys[0]} and {above.text['class']} {keys[1]}"
+            )
+    check_ascending(
+        [(r.record.name, r.record.resolution, (r.record.lowres or {}).get("resolution")) for r in runs]
+    )
+
+
+def recommended(given: Mapping[str, Any], count: int) -> Description:
+    """The sampling settings among those `given`, as a release keeps them. ValueError for values that no stage
+    could use."""
+    sampling = {f.name: given[f.name] for f in fields(Settings) if given.get(f.name) is not None}
+    for name, table in (("sampler", SAMPLERS), ("threshold", THRESHOLDS)):
+        if name in sampling:
+            sampling[name] = described(sampling[name], "imagen.diffusion", table, name)
+    for name, value in read_settings(sampling, "settings").items():
+        if isinstance(value, list) and len(value) != count:
+            raise ValueError(
+                f"{name}={value}: {len(value)} values for {count} stages; give one for all, or one each"
+            )
+        for one in value if isinstance(value, list) else [value]:
+            Settings(**{name: one})
+    return sampling
+
+
+def stages(runs: Sequence[Run]) -> Iterator[tuple[StageRecord, dict[str, Tensor]]]:
+    """(record, weights) of each run."""
+    return ((run.record, run.weights) for run in runs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""imagen-sample: files, names, record; the same request goes on, another does not mix with it."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imagen.programs import sample as program
+from imagen.programs.sample import file_stem, prompts_of, seeds_of
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, toy_release: Path, tmp_path: Path) -> Callable[..., Path]:
+    """The program, in this process, with the toy release and an out folder."""
+
+    def call(*arguments: str) -> Path:
+        words = [
+            "imagen-sample",
+            f"release={toy_release}",
+            f"out={tmp_path / 'out'}",
+            "device=cpu",
+            *arguments,
+        ]
+        monkeypatch.setattr(sys, "argv", words)
+        program.main()
+        return tmp_path / "out"
+
+    return call
+
+
+def record(out: Path) -> dict:
+    return json.loads((out / "samples.json").read_text())
+
+
+def test_files_of_every_stage(run: Callable[..., Path]) -> None:
+    out = run("prompts=[a red circle,'two: blue/../stars']", "seeds=[0,7]", "guidance=[4,2]", "sampler=dpmpp")
+    found = record(out)
+    assert [(s["prompt"], s["seed"]) for s in found["samples"]] == [
+        ("a red circle", 0),
+        ("a red circle", 7),
+        ("two: blue/../stars", 0),
+        ("two: blue/../stars", 7),
+    ]
+    assert found["settings"]["guidance"] == [4, 2]
+    for entry in found["samples"]:
+        assert set(entry["files"]) == {"base8", "sr16"}
+        assert entry["files"]["sr16"] == entry["file"]
+        assert Image.open(out / entry["file"]).size == (16, 16)
+        assert Image.open(out / entry["files"]["base8"]).size == (8, 8)
+    assert Image.open(out / "grid.png").width > 200
+    tops = {p.name for p in out.iterdir()}
+    assert tops == {"grid.png", "samples.json", "stages", *(s["file"] for s in found["samples"])}
+
+
+def test_more_of_the_same_is_added_and_another_setting_refused(
+    run: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = run("prompts=[a cat]", "seeds=[0]")
+    first = out / record(out)["samples"][0]["file"]
+    made = first.stat().st_mtime_ns
+    run("prompts=[a cat]", "seeds=[0,1]", "batch_size=1")
+    assert [s["seed"] for s in record(out)["samples"]] == [0, 1]
+    assert first.stat().st_mtime_ns == made
+    assert "1 pictures made, 1 were there" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as stop:
+        run("prompts=[a cat]", "seeds=[2]", "guidance=2")
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: out=")
+    assert "another settings" in error
+    assert error.count("\n") == 1
+    assert len(record(out)["samples"]) == 2
+
+
+def test_a_picture_of_ones_own(run: Callable[..., Path], tmp_path: Path) -> None:
+    own = tmp_path / "own.png"
+    Image.fromarray(np.full((9, 12, 3), 200, np.uint8)).save(own)
+    out = run("prompts=[a cat]", f"picture={own}")
+    assert list(record(out)["samples"][0]["files"]) == ["sr16"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "no prompts"),
+        (["prompts=['']"], "prompts: number 0 is empty"),
+        (["prompts=[a]", "seeds=[x]"], "seeds=['x']"),
+        (["prompts=[a]", "release=nowhere"], "release=nowhere: no cascade.json"),
+        (["prompts_file=nowhere.txt"], "prompts_file=nowhere.txt: no such file"),
+        (["prompts=[a]", "picture=nowhere.png"], "picture=nowhere.png: no such file"),
+        (["prompts=[a]", "sampler=dpm"], "sampler=dpm"),
+        (["prompts=[a]", "guidence=3"], "did you mean guidance?"),
+        (["prompts=[a]", "guidance=[1,2,3]"], "3 values for 2 stages"),
+        (["prompts=[a]", "guidance=much"], "guidance=much"),
+        (["prompts=[a]", "noise_augmentation=2"], "noise_augmentation=2"),
+        (["prompts=[a]", "steps=0"], "steps=0"),
+        (["prompts=[a]", "batch_size=0"], "batch_size=0"),
+    ],
+)
+def test_mistakes_are_one_line_and_leave_nothing(
+    run: Callable[..., Path],
+    arguments: list[str],
+    words: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        run(*arguments)
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_other_things_is_left_alone(
+    run: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/notes.txt").write_text("mine")
+    with pytest.raises(SystemExit):
+        run("prompts=[a]")
+    assert "holds other files" in capsys.readouterr().err
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["notes.txt"]
+
+
+def test_prompts_and_seeds(tmp_path: Path) -> None:
+    file = tmp_path / "prompts.txt"
+    file.write_text("a dog\n\n  a cat \n")
+    assert prompts_of({"prompts": "a cat", "prompts_file": str(file)}) == ["a cat", "a dog"]
+    assert prompts_of({"prompts": [42], "prompts_file": None}) == ["42"]
+    assert seeds_of(3) == [3]
+    assert seeds_of([3, 3, 1]) == [3, 1]
+
+
+def test_names_are_safe_and_apart() -> None:
+    prompts = ["a cat", "A cat!", "../../etc/passwd", "", "日本語の猫", "x" * 500, "a\x00b\n"]
+    stems = [file_stem(prompt) for prompt in prompts]
+    assert len(set(stems)) == len(prompts)
+    assert all(
+        len(stem) < 60 and set(stem) <= set("abcdefghijklmnopqrstuvwxyz0123456789-_") for stem in stems
+    )
