@@ -1,4 +1,4 @@
-"""Drawn scenes with true captions: the embedded data set, and the workbench of every ablation. See data/shapes.md."""
+"""Drawn scenes with true captions: the embedded data set, the workbench of ablations. See data/shapes.md."""
 
 from imagen.data.shapes.captions import Asked, AskedGroup, asked_of, caption_of, parse
 from imagen.data.shapes.prompts import CATEGORIES, category_of, prompts

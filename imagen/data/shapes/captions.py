@@ -6,7 +6,8 @@
     group      = ("a" | "an" | "two" | "three") [size] [texture] color shape
     relation   = "left of" | "to the left of" | "right of" | "to the right of" | "above" | "below"
 
-Count, color and shape are always said; size, texture and background sometimes; the relation mostly. What is said is true.
+Count, color and shape are always said, the relation mostly; size, texture and background sometimes. All that
+is said is true.
 """
 
 import re
@@ -50,7 +51,7 @@ def asked_of(scene: Scene) -> Asked:
 
 
 def caption_of(scene: Scene, random: Generator) -> str:
-    """One true caption of the scene, lower case without a full stop; `random` chooses the phrasing and what is said."""
+    """A true caption, lower case without full stop; `random` chooses the phrasing and what is said."""
     groups = []
     for group in scene.groups:
         size = group.size if random.random() < SAYS_SIZE else None
@@ -112,7 +113,8 @@ def _any(*words: str) -> str:
 
 _NAMES = _any(*SHAPES, *map(_plural, SHAPES))
 _GROUP = re.compile(
-    f"(?P<number>{_any('an', 'a', 'two', 'three')}) (?:(?P<size>{_any(*SIZES)}) )?(?:(?P<texture>{_any(*TEXTURES)}) )?"
+    f"(?P<number>{_any('an', 'a', 'two', 'three')}) "
+    f"(?:(?P<size>{_any(*SIZES)}) )?(?:(?P<texture>{_any(*TEXTURES)}) )?"
     f"(?P<color>{_any(*COLORS)}) (?P<shape>{_NAMES})"
 )
 _PLAIN_GROUP = re.sub(r"\?P<\w+>", "?:", _GROUP.pattern)

@@ -1,4 +1,4 @@
-"""Prompt suites, and the category of a scene, after DrawBench's (section 4.3): what a prompt puts to the test."""
+"""Prompt suites, and a scene's category, after DrawBench's (section 4.3): what a prompt puts to the test."""
 
 import numpy as np
 
@@ -13,9 +13,11 @@ CATEGORIES = ("color", "count", "position", "conflicting", "unseen")
 def category_of(scene: Scene) -> str:
     """One of CATEGORIES.
 
-    color: one object. count: two or three equal ones. position: two groups that share neither color nor shape.
-    conflicting: two groups that share one of them, so that attributes can be bound wrongly. unseen: whatever holds a
-    color-shape pair, or a relation of shapes, that training never shows.
+    color        one object
+    count        two or three equal ones
+    position     two groups that share neither color nor shape
+    conflicting  two groups that share one of them, so that attributes can be bound wrongly
+    unseen       whatever has a color-shape pair, or a relation of shapes, that training never shows
     """
     if split_of(scene) in ("unseen", "unseen_relation"):
         return "unseen"
@@ -26,17 +28,17 @@ def category_of(scene: Scene) -> str:
 
 
 def prompts(split: str, seed: int, n: int) -> list[tuple[str, Scene, str]]:
-    """n times (caption, scene, category), no caption twice, the split's categories in turn: balanced to within one.
+    """n times (caption, scene, category): no caption twice, categories in turn, so balanced to within one.
 
-    train and test have all categories but "unseen", the other splits that one alone. Captions of "position" and of the split
-    unseen_relation always say the relation. ValueError for a split without enough captions.
+    train and test have all categories but "unseen", the other splits that one alone. Captions of "position"
+    and of the split unseen_relation always say the relation. ValueError for a split without enough captions.
     """
     held_out = split in ("unseen", "unseen_relation")
     wanted = ("unseen",) if held_out else tuple(c for c in CATEGORIES if c != "unseen")
     waiting: dict[str, list[tuple[str, Scene, str]]] = {category: [] for category in wanted}
     need = -(-n // len(wanted))
     seen: set[str] = set()
-    for index in range(1000 + 200 * n):
+    for index in range(500 + 40 * n):
         if all(len(found) >= need for found in waiting.values()):
             break
         scene = scene_of(split, seed, index)

@@ -1,7 +1,7 @@
 """The one renderer: a scene as a picture of any resolution, analytic and anti-aliased.
 
-Every shape is a signed distance, every picture the area average of samples on one fixed grid (GRID to a side, or finer at high
-resolutions), so a scene at 16 is the 4 x 4 area average of the same scene at 64.
+Every shape is a signed distance, every picture the area average of samples on one fixed grid (GRID to a
+side, or finer at high resolutions), so a scene at 16 is the 4 x 4 area average of the same scene at 64.
 """
 
 from functools import cache
@@ -37,7 +37,7 @@ def draw(scene: Scene, resolution: int) -> np.ndarray:
 
 @cache
 def background(name: str, resolution: int) -> np.ndarray:
-    """float (R, R, 3) in [0, 255]: the color with a faint weave, each pixel its exact average over the pixel's area."""
+    """float (R, R, 3) in [0, 255]: the color with a faint weave, exactly averaged over each pixel's area."""
     fx, fy = WEAVE_FREQUENCIES[name]
     place = (np.arange(resolution) + 0.5) / resolution
     wave = np.cos(2 * np.pi * (fx * place[None, :] + fy * place[:, None]))
@@ -46,10 +46,10 @@ def background(name: str, resolution: int) -> np.ndarray:
 
 
 def distance(shape: str, x: np.ndarray, y: np.ndarray, diameter: float) -> np.ndarray:
-    """Signed distance (negative inside) to the upright shape that fits the square of side `diameter` about the origin.
+    """Signed distance (negative inside) to the upright shape that fills the square of side `diameter` at 0.
 
-    Exact to a circle, and to straight edges within their reach; corners are rounded outside, which no picture shows.
-    x and y broadcast; the result has their joint shape and their unit.
+    x and y broadcast; the result has their joint shape and their unit. Exact at edges, which is where it is
+    used; outside of a corner it is the distance to the nearer edge's line.
     """
     r = diameter / 2
     if shape == "circle":

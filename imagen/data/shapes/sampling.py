@@ -23,7 +23,8 @@ from imagen.data.shapes.splits import SPLITS, split_of
 
 STREAM = 7919  # sets these random numbers apart from those of captions, whose seeds are small
 TWO_GROUPS = 0.6  # the share of scenes with two groups
-OFF_AXIS = 0.12  # how far a lone object of a relation may stand off the common axis, so that a relation is never ambiguous
+# How far a lone object of a relation may stand off the common axis: no relation is ambiguous.
+OFF_AXIS = 0.12
 
 _COLORS, _BACKGROUNDS = tuple(COLORS), tuple(BACKGROUNDS)
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1
@@ -32,7 +33,7 @@ T = TypeVar("T")
 
 
 def scene_of(split: str, seed: int, index: int) -> Scene:
-    """The scene with this number: the same for ever from (split, seed, index) alone, whatever was drawn before.
+    """The scene with this number: always the same, from (split, seed, index) alone. Seed and index are >= 0.
 
     Raises ValueError for a split that does not exist.
     """
@@ -48,7 +49,7 @@ def scene_of(split: str, seed: int, index: int) -> Scene:
 def _contents(random: Generator) -> Scene:
     """Everything but diameters and places."""
     two = random.random() < TWO_GROUPS
-    table = COUNTS_OF_TWO if two else COUNTS_OF_ONE
+    table: dict[tuple[int, ...], float] = COUNTS_OF_TWO if two else COUNTS_OF_ONE
     counts = _choose(random, tuple(table), tuple(table.values()))
     groups = [_group(random, count, lone=not two) for count in counts]
     while two and (groups[0].color, groups[0].shape) == (groups[1].color, groups[1].shape):
@@ -58,7 +59,8 @@ def _contents(random: Generator) -> Scene:
 
 
 def _group(random: Generator, count: int, lone: bool) -> Group:
-    color, shape, texture = _choose(random, _COLORS), _choose(random, SHAPES), _choose(random, TEXTURES)
+    color, shape = _choose(random, _COLORS), _choose(random, SHAPES)
+    texture = _choose(random, tuple(TEXTURES), tuple(TEXTURES.values()))
     large = random.random() < 0.5 and (lone or count < 3)  # three large ones do not fit into half a canvas
     return Group(count, color, shape, "large" if large else "small", texture, 0.0, ())
 

@@ -1,14 +1,15 @@
 """The scene model: what a drawn picture consists of, its vocabulary and its measures.
 
-A scene is one or two groups on a background. A group is 1 to 3 equal objects: count x color x shape x size x texture. Two
-groups differ in color or in shape, stand in one relation, and each keeps its own half of the canvas.
+A scene is one or two groups on a background. A group is 1 to 3 equal objects: count x color x shape x size
+x texture. Two groups differ in color or in shape, stand in one relation, and each keeps its own half of the
+canvas.
 Lengths and positions are fractions of the canvas' side; x grows to the right, y downwards.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
-# Base tone and the tone of the details (outline, stripes, dots): same hue, so that the details do not change the color.
+# Base tone, and the tone of the details (outline, stripes, dots): the same hue, so the color is unchanged.
 COLORS: dict[str, tuple[tuple[int, int, int], tuple[int, int, int]]] = {
     "red": ((222, 38, 44), (150, 14, 26)),
     "orange": ((250, 134, 14), (192, 88, 0)),
@@ -19,27 +20,34 @@ COLORS: dict[str, tuple[tuple[int, int, int], tuple[int, int, int]]] = {
     "black": ((30, 30, 34), (92, 92, 98)),
 }
 SHAPES = ("circle", "square", "triangle", "star", "cross")
-TEXTURES = ("plain", "outlined", "striped", "dotted")
+TEXTURES = {"plain": 0.4, "outlined": 0.2, "striped": 0.2, "dotted": 0.2}  # and their share
 BACKGROUNDS: dict[str, tuple[int, int, int]] = {
     "white": (247, 247, 245),
     "pink": (252, 206, 216),
     "mint": (196, 240, 212),
     "lavender": (218, 206, 250),
 }
-# Diameters: small is about 4 pixels and large about 6 at 16 x 16. Nothing lies between, so that a size can be judged.
+# Diameters: about 4 and 6 pixels at 16 x 16. Nothing lies between, so that a size can be judged.
 SIZES: dict[str, tuple[float, float]] = {"small": (0.24, 0.28), "large": (0.36, 0.40)}
 SIZE_BORDER = 0.32
 RELATIONS = ("left of", "right of", "above", "below")  # groups[0] stands so to groups[1]
 OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
-COUNTS_OF_ONE = {(1,): 0.4, (2,): 0.35, (3,): 0.25}
-COUNTS_OF_TWO = {(1, 1): 0.46, (1, 2): 0.17, (2, 1): 0.17, (2, 2): 0.08, (1, 3): 0.06, (3, 1): 0.06}
+COUNTS_OF_ONE: dict[tuple[int, ...], float] = {(1,): 0.4, (2,): 0.35, (3,): 0.25}
+COUNTS_OF_TWO: dict[tuple[int, ...], float] = {
+    (1, 1): 0.46,
+    (1, 2): 0.17,
+    (2, 1): 0.17,
+    (2, 2): 0.08,
+    (1, 3): 0.06,
+    (3, 1): 0.06,
+}
 MARGIN = 0.04  # from an object to the canvas' edge, at least
 GAP = 0.085  # between two objects' bounding squares, at least: 1.4 pixels at 16 x 16
 
 
 @dataclass(frozen=True)
 class Group:
-    """Equal objects. `diameter` is the side of the square that an object just fits in; `centres` are those squares' centres."""
+    """Equal objects. `diameter`: side of the square that an object fits in; `centres`: those squares'."""
 
     count: int
     color: str

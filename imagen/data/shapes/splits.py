@@ -1,9 +1,10 @@
 """What is held out: which scenes a model may see in training, and which it is asked for.
 
 train            everything but what follows
-test             compositions of parts that training shows, though never this composition: one in ten, chosen by a hash
-unseen           has a color-shape pair that training never shows (the color and the shape are shown, each with all others)
-unseen_relation  two shapes in a relation that training never shows for them (shown the other way round, and on the other axis)
+test             parts that training shows, in a composition that it never does: one in ten, by a hash
+unseen           has a color-shape pair that training never shows (it shows both, each with all others)
+unseen_relation  two shapes in a relation that training never shows for them (it shows the shapes the other
+                 way round, and on the other axis); no pair of "unseen"
 """
 
 from hashlib import blake2b
@@ -33,7 +34,7 @@ TEST_SHARE = 10  # one composition in so many
 
 
 def composition(scene: Scene) -> tuple[str | int, ...]:
-    """Counts, colors, shapes and relation, the same for "A right of B" and "B left of A"; size, texture, background are left out."""
+    """Counts, colors, shapes, relation, but no size, texture, background; "A right of B" is "B left of A"."""
     groups, relation = scene.groups, scene.relation
     if relation in ("right of", "below"):
         groups, relation = groups[::-1], OPPOSITE[relation]
