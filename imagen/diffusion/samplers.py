@@ -86,7 +86,7 @@ class DDPM:
 
 
 class DDIM:
-    """Song et al., arXiv 2010.02502, equation 12. `eta`: 0 is deterministic, 1 the same as DDPM(variance=0)."""
+    """Song et al., arXiv 2010.02502, equation 12. `eta`: 0 is deterministic, 1 equals DDPM(variance=0)."""
 
     def __init__(self, eta: float = 0.0) -> None:
         if not 0 <= eta <= 1:

@@ -31,7 +31,7 @@ def expand(level: Tensor, like: Tensor) -> Tensor:
 
 class CosineSchedule:
     """alpha = cos(pi t / 2) (Nichol & Dhariwal, arXiv 2102.09672, without their offset), the paper's for base
-    and 64 -> 256. The angle's range is shortened so that logsnr runs from logsnr_max to logsnr_min (our choice).
+    and 64 -> 256. The angle's range is cut so that logsnr runs from logsnr_max to logsnr_min (our choice).
 
     `shift` is added to logsnr: 2 log(64 / R) keeps the signal-to-noise ratio of a 64 x 64 picture at
     resolution R (simple diffusion, arXiv 2301.11093); 0 is the plain schedule. The limits hold for the sum.

@@ -38,9 +38,10 @@ class Dynamic:
 
 
 def quantile(values: Tensor, q: float) -> Tensor:
-    """(B, n) -> (B,): each row's q-quantile, like torch.quantile, which refuses more than 16M elements.
+    """(B, n) -> (B,): each row's q-quantile, interpolated linearly, as torch.quantile(values, q, dim=1) is.
 
-    By topk: for q near 1 it looks at few elements, and unlike kthvalue it has a deterministic CUDA form.
+    That one sorts whole rows, and in older releases refuses more than 16M elements. topk looks at the few
+    largest (10 times faster at 3 x 1024 x 1024), and unlike kthvalue it has a deterministic CUDA form.
     """
     n = values.shape[1]
     position = q * (n - 1)
