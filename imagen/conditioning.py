@@ -51,6 +51,7 @@ class Cond:
 
 
 def _joined(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    assert (a is None) == (b is None), "one batch has a low-resolution image, the other has none"
     return None if a is None or b is None else torch.cat([a, b])
 
 
