@@ -20,8 +20,8 @@ class Shards(LightningDataModule):
 
     `train`, `val`: a folder, of which the splits train and val (or test) are taken, or a pattern of tars;
     `val=None` takes the training folder's own, if it has one. `resolution`: side R of the square that is cut
-    from a picture and resized; `crop`: "center" or "random" (along the long side). `batch_size`: B, of each
-    rank. `encoder`: the frozen text encoder; it is used on the device only when `train` has no cached
+    from a picture and resized; `crop`: "center" or "random" (along the long side). `batch_size`: pairs
+    a step, divided among the ranks and micro-batches. `encoder`: the frozen text encoder; it is used on the device only when `train` has no cached
     embeddings or `live` is set, and no checkpoint ever sees it. `workers`: processes that decode. `memory`:
     decode every picture once, at the start, and hold it in RAM (3 R^2 bytes each). `window`: shards whose
     pairs are shuffled together. `val_pairs`: validate on the first so many, on all by default. `max_bad`:
@@ -92,7 +92,7 @@ class Shards(LightningDataModule):
         reader, embeddings = self._readers["val"]
         order = Order([shard.samples for shard in reader.shards], self.seed, shuffle=False)
         pairs = min(len(order), self.val_pairs or len(order))
-        return self._loader(reader, embeddings, order, stop=max(pairs // (self.batch_size * self._world), 1))
+        return self._loader(reader, embeddings, order, stop=max(pairs // (self._share * self._world), 1))
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Embeds the captions on the device when they came without; counts what training has had."""
@@ -119,6 +119,18 @@ class Shards(LightningDataModule):
     def _world(self) -> int:
         return self.trainer.world_size if self.trainer is not None else 1
 
+    @property
+    def _share(self) -> int:
+        """B of one rank and micro-batch."""
+        accumulate = self.trainer.accumulate_grad_batches if self.trainer is not None else 1
+        share, rest = divmod(self.batch_size, self._world * accumulate)
+        if rest or not share:
+            raise ValueError(
+                f"data.batch_size={self.batch_size}: must divide by {self._world} processes x "
+                f"trainer.accumulate={accumulate}"
+            )
+        return share
+
     def _validation(self) -> list[Shard]:
         train, val = self.where
         if val is not None:
@@ -144,7 +156,7 @@ class Shards(LightningDataModule):
             reader,
             embeddings,
             order,
-            self.batch_size,
+            self._share,
             rank=rank,
             world=self._world,
             seed=self.seed,

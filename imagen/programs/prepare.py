@@ -14,7 +14,7 @@ def main(cfg: DictConfig) -> None:
         raise ValueError(
             "no source: give source=table source.path=TABLE for your own pictures, or source=shapes"
         )
-    source, encoder = build(cfg.source), build(cfg.get("text"))
+    source, encoder = build(cfg.source), build(cfg.text) if cfg.embed else None
     index = write_shards(source, cfg.out, cfg.shard_size, cfg.max_bad)
     if encoder is not None:
         write_all_embeddings(cfg.out, encoder.to(cfg.device))

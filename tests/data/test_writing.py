@@ -1,0 +1,241 @@
+"""A folder of shards: its bytes, its index, and what a kill in the middle leaves of it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import webdataset
+
+from imagen.data.shards import Shard, bounds_of, captions_of, scan, split_of
+from imagen.data.sources.shapes import Shapes
+from imagen.data.sources.source import BadPair, Pair
+from imagen.data.writing import described, write_all_embeddings, write_shards
+from imagen.text import HashedWords, open_embeddings
+
+
+class Numbers:
+    """11 + 3 pairs; rows in `bad` cannot be used, and reading row `fatal` raises."""
+
+    def __init__(self, bad: tuple[int, ...] = (), fatal: int | None = None, name: str = "numbers") -> None:
+        self.splits = {"train": 11, "test": 3}
+        self.identity: dict[str, Any] = {"source": name, "size": [1, 2]}
+        self.bad, self.fatal, self.read = bad, fatal, []
+
+    def pair(self, split: str, row: int) -> Pair:
+        self.read.append((split, row))
+        if split == "train" and row == self.fatal:
+            raise KeyboardInterrupt
+        if split == "train" and row in self.bad:
+            raise BadPair("unreadable image", f"row {row}")
+        captions = tuple(f"caption {number} of {row} – {split}" for number in range(1 + row % 3))
+        return Pair(bytes([row]) * (600 * row + 1), "png", captions, {"row": row, "word": "ä"})
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+def test_round_trip(folder: Path) -> None:
+    index = write_shards(Numbers(), folder, shard_size=4)
+    assert sorted(p.name for p in folder.glob("*.tar")) == [f"test-{0:06d}.tar"] + [
+        f"train-{i:06d}.tar" for i in range(3)
+    ]
+    assert index["splits"]["train"]["samples"] == 11
+    assert index == json.loads((folder / "index.json").read_text())
+    source, row = Numbers(), 0
+    for shard in split_of(folder, "train", "data.train"):
+        for at in range(shard.samples):
+            pair, sample = source.pair("train", row), shard.read(at)
+            assert sample["__key__"] == f"train-{row:08d}"
+            assert (sample["png"], captions_of(sample)) == (pair.image, pair.captions)
+            assert sample["txt"].decode() == pair.captions[0]
+            assert json.loads(sample["json"]) == {**pair.fields, "captions": list(pair.captions)}
+            assert shard.first_caption[at + 1] - shard.first_caption[at] == len(pair.captions)
+            row += 1
+    assert row == 11
+
+
+def test_any_webdataset_reader_reads_it(folder: Path) -> None:
+    write_shards(Shapes(count=5, resolution=8, held_out=1), folder)
+    dataset = webdataset.WebDataset(str(folder / "train-000000.tar"), shardshuffle=False).decode("pil")  # type: ignore[attr-defined]
+    samples = list(dataset)
+    assert [s["__key__"] for s in samples] == [f"train-{row:08d}" for row in range(5)]
+    assert samples[0]["png"].size == (8, 8)
+    assert samples[0]["json"]["captions"] == [samples[0]["txt"]]
+
+
+def test_same_source_same_bytes(tmp_path: Path) -> None:
+    for name in "ab":
+        write_shards(Numbers(bad=(3,)), tmp_path / name, shard_size=4)
+    assert content(tmp_path / "a") == content(tmp_path / "b")
+
+
+def test_finished_folder_is_left_alone(folder: Path) -> None:
+    index = write_shards(Numbers(), folder)
+    before, again = content(folder), Numbers()
+    assert write_shards(again, folder) == index
+    assert not again.read
+    assert content(folder) == before
+
+
+def test_stopped_run_goes_on_at_the_next_shard(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        write_shards(Numbers(fatal=6), folder, shard_size=4)
+    assert not (folder / "index.json").exists()
+    with pytest.raises(ValueError, match=r"data.train=.* has no index.json"):
+        split_of(folder, "train", "data.train")
+    source = Numbers()
+    write_shards(source, folder, shard_size=4)
+    assert source.read[0] == ("train", 4)
+    write_shards(Numbers(), tmp_path / "whole", shard_size=4)
+    assert content(folder) == content(tmp_path / "whole")
+
+
+def test_killed_process_leaves_whole_shards_only(folder: Path, tmp_path: Path) -> None:
+    script = (
+        "import sys, time\n"
+        "from imagen.data.sources.shapes import Shapes\n"
+        "from imagen.data.writing import write_shards\n"
+        "class Slow(Shapes):\n"
+        "    def pair(self, split, row):\n"
+        "        print(row, flush=True)\n"
+        "        time.sleep(0.05 if row >= 4 else 0)\n"
+        "        return super().pair(split, row)\n"
+        "write_shards(Slow(count=12, resolution=8, held_out=2), sys.argv[1], shard_size=4)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout
+    for line in process.stdout:
+        if int(line) == 6:
+            os.kill(process.pid, signal.SIGKILL)
+            break
+    process.wait()
+    assert [p.name for p in folder.glob("*.tar")] == ["train-000000.tar"]
+    source = Shapes(count=12, resolution=8, held_out=2)
+    write_shards(source, folder, shard_size=4)
+    write_shards(source, tmp_path / "whole", shard_size=4)
+    assert content(folder) == content(tmp_path / "whole")
+
+
+def test_other_settings_are_refused_by_name(folder: Path) -> None:
+    write_shards(Numbers(), folder, shard_size=4)
+    before = content(folder)
+    with pytest.raises(
+        ValueError, match=r"other settings \(shard_size is 4 there, 5 here\): choose another out="
+    ):
+        write_shards(Numbers(), folder, shard_size=5)
+    with pytest.raises(ValueError, match=r"\(source is numbers there, letters here\)"):
+        write_shards(Numbers(name="letters"), folder, shard_size=4)
+    assert content(folder) == before
+
+
+def test_a_folder_of_something_else_is_refused(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "thesis.tex").write_text("")
+    with pytest.raises(ValueError, match="holds no shards of ours"):
+        write_shards(Numbers(), folder)
+    assert list(content(folder)) == ["thesis.tex"]
+
+
+def test_bad_pairs_are_counted_up_to_a_limit(folder: Path, tmp_path: Path) -> None:
+    index = write_shards(Numbers(bad=(2, 4, 5, 6, 7)), folder, shard_size=4, max_bad=0.4)
+    assert index["skipped"] == {"unreadable image": 5}
+    assert index["splits"]["train"]["samples"] == 6
+    assert "left out unreadable image 5" in described(folder, index)
+    keys = [
+        shard.read(at)["__key__"] for shard in split_of(folder, "train", "x") for at in range(shard.samples)
+    ]
+    assert keys == [f"train-{row:08d}" for row in (0, 1, 3, 8, 9, 10)]
+    with pytest.raises(
+        ValueError, match=r"the first is row 2: unreadable image: row 2\): more than max_bad=0.1 of all 14"
+    ):
+        write_shards(Numbers(bad=(2, 4, 5, 6)), tmp_path / "limit", shard_size=4)
+
+
+def test_nothing_usable_is_an_error(folder: Path) -> None:
+    class Nothing(Numbers):
+        def pair(self, split: str, row: int) -> Pair:
+            raise BadPair("empty caption", "all of them")
+
+    with pytest.raises(ValueError, match="nothing is left to train on"):
+        write_shards(Nothing(), folder, max_bad=1)
+
+
+def test_embeddings_of_every_caption_beside_the_shards(folder: Path) -> None:
+    write_shards(Numbers(bad=(0, 1, 2, 3)), folder, shard_size=4, max_bad=1)  # the first shard is empty
+    before = content(folder)
+    encoder = HashedWords(8)
+    assert write_all_embeddings(folder, encoder) == write_all_embeddings(folder, HashedWords(8)) == 14 + 6
+    assert {k: v for k, v in content(folder).items() if not k.startswith("text")} == before
+    shard = split_of(folder, "train", "x")[0]
+    captions = [caption for at in range(shard.samples) for caption in captions_of(shard.read(at))]
+    stored = open_embeddings(folder, encoder.configured)(shard.name)
+    assert len(stored) == len(captions)
+    for number, caption in enumerate(captions):
+        assert stored.of(number, caption).sub(encoder([caption])[0][0]).abs().max() < 2e-3
+    write_all_embeddings(folder, HashedWords(4))
+    assert len(list((folder / "text").iterdir())) == 2
+
+
+def test_tars_of_others_are_read_by_pattern(tmp_path: Path) -> None:
+    for number in range(2):
+        with webdataset.writer.TarWriter(str(tmp_path / f"{number:05d}.tar")) as writer:
+            for row in range(3):
+                writer.write(
+                    {"__key__": f"a/{number}{row}", "jpg": b"x" * 513, "txt": f"caption {row}", "json": b"{}"}
+                )
+    shards = split_of(tmp_path / "{00000..00001}.tar", "train", "data.train")
+    assert [shard.samples for shard in shards] == [3, 3]
+    assert shards[1].read(2) == {
+        "__key__": "a/12",
+        "__url__": str(shards[1].path),
+        "jpg": b"x" * 513,
+        "txt": b"caption 2",
+        "json": b"{}",
+    }
+    assert [shard.name for shard in split_of(tmp_path / "*1.tar", "train", "x")] == ["00001.tar"]
+    assert [entry.captions for entry in scan(shards[0].path)] == [
+        ("caption 0",),
+        ("caption 1",),
+        ("caption 2",),
+    ]
+
+
+def test_no_shards_and_cut_shards_are_named(folder: Path) -> None:
+    with pytest.raises(ValueError, match=r"data.train=.*nothing-\*.tar matches no shards: give a folder"):
+        split_of(folder / "nothing-*.tar", "train", "data.train")
+    write_shards(Numbers(), folder, shard_size=4)
+    with pytest.raises(ValueError, match=r"data.val=.* has no split 'val'; it has train, test"):
+        split_of(folder, "val", "data.val")
+    tar = folder / "train-000001.tar"
+    tar.write_bytes(tar.read_bytes()[:1000])
+    with pytest.raises(
+        ValueError, match=r"train-000001.tar has 1000 bytes, \d+ in index.json: copy it again"
+    ):
+        split_of(folder, "train", "data.train")
+    with pytest.raises(BadPair, match="broken tar"):
+        Shard(tar).read(3)
+
+
+def test_captions_that_are_not_there() -> None:
+    assert captions_of({"txt": b"a"}) == ("a",)
+    assert captions_of({"json": b'{"caption": "b"}'}) == ("b",)
+    assert captions_of({"json": b'{"captions": ["c", ""]}', "txt": b"c"}) == ("c", "")
+    for sample in ({}, {"txt": b"\xff"}, {"json": b"{"}, {"json": b"[]"}):
+        assert captions_of(sample) == ()
+    assert [len(part) for part in bounds_of([])] == [1, 1]
