@@ -1,0 +1,128 @@
+"""`make bench`: our networks against diffusers' and imagen-pytorch's, in one table and var/bench/bench.json.
+
+A benchmark, not a test: it asserts nothing about time. Meant for a quiet machine; it says how steady it was.
+"""
+
+import argparse
+import gc
+import json
+import os
+import platform
+import statistics
+import time
+from pathlib import Path
+
+import measure
+import ours
+import peers
+import setting
+import torch
+from measure import Contestant, Row
+
+OUT = Path(__file__).resolve().parents[1] / "var/bench/bench.json"
+TASKS = ("train", "sample")
+NOTES = """\
+train: forward, loss, backward, optimizer (fused AdamW for all).
+sample: both halves of guidance; ours with dynamic thresholding on top.
+GFLOP: products, convolutions and attention, by torch's counter, which was taught the CPU's fused attention.
+of peak: GFLOP / median seconds / float32 matmul peak. x peer: ours over the better peer, in useful FLOP/s.
+In brackets: extras, not the comparison. The rest is float32, each library by its own defaults."""
+
+
+def processor() -> str:
+    """The processor's name, as the system tells it."""
+    found = Path("/proc/cpuinfo")
+    lines = found.read_text().splitlines() if found.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def machine() -> dict[str, str | int | bool]:
+    """What the numbers depend on."""
+    return {
+        "processor": processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 0,
+        "threads": torch.get_num_threads(),
+        "amx": torch.cpu._is_amx_tile_supported(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+    }
+
+
+def contestants(network: str, channels_last: bool, compiled: bool) -> list[Contestant]:
+    """Everybody on one network, ours first, the extras last."""
+    make, rivals, s = {
+        "base": (ours.base, peers.base, setting.base()),
+        "efficient": (ours.efficient, peers.efficient, setting.efficient()),
+    }[network]
+    found = [make(s), *rivals(s)]
+    if channels_last:
+        found += rivals(s, channels_last=True)
+    if torch.cpu._is_amx_tile_supported():  # without it, bfloat16 is slower than float32 on a CPU
+        found.append(make(s, bf16=True))
+    if compiled:
+        found.append(make(s, compiled=True))
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--seconds", type=float, default=200, help="about how long to measure (default %(default)s)"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=9, help="repetitions at most, at least 3 (default %(default)s)"
+    )
+    parser.add_argument("--network", choices=["base", "efficient"], help="only this one")
+    parser.add_argument("--channels-last", action="store_true", help="the peers in channels-last memory too")
+    parser.add_argument(
+        "--compile", action="store_true", help="ours with torch.compile too: minutes, and a C++ compiler"
+    )
+    chosen = parser.parse_args()
+    torch.manual_seed(0)
+    start, where = time.monotonic(), machine()
+    print(", ".join(f"{key} {value}" for key, value in where.items()), flush=True)
+    networks = [chosen.network] if chosen.network else ["base", "efficient"]
+    rows: list[Row] = []
+    peaks: list[float] = []
+    for network in networks:
+        entered = contestants(network, chosen.channels_last, chosen.compile)
+        for task in TASKS:
+            print(f"measuring {network} {task}: {', '.join(c.name for c in entered)}", flush=True)
+            found, peak = measure.run(
+                entered, task, chosen.rounds, chosen.seconds / len(networks) / len(TASKS)
+            )
+            rows += found
+            peaks += peak
+        del entered
+        gc.collect()
+    peak = max(peaks)
+    steady = statistics.median(peaks) / peak
+    print(
+        f"\nfloat32 matmul peak {peak / 1e9:.0f} GFLOP/s (best of {len(peaks)}; median {steady:.0%} of it)\n"
+    )
+    print(measure.table(rows, peak))
+    print(f"\n{NOTES}")
+    if steady < 0.9:
+        print(
+            "warning: the machine was busy or its clock moved: the ratios (timed in turns) hold, the shares less"
+        )
+    OUT.parent.mkdir(parents=True, exist_ok=True)
+    OUT.write_text(
+        json.dumps(
+            {
+                "machine": where,
+                "seconds": round(time.monotonic() - start),
+                "matmul_peak": peak,
+                "matmul_peak_rounds": peaks,
+                "rows": measure.as_json(rows, peak),
+            },
+            indent=1,
+        )
+    )
+    print(f"written to {OUT}")
+
+
+if __name__ == "__main__":
+    main()

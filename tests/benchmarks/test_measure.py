@@ -1,0 +1,77 @@
+"""The benchmark counts what it should and prints what it found; nothing here looks at a clock."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+
+@pytest.fixture(scope="module")
+def measure() -> ModuleType:
+    path = Path(__file__).resolve().parents[2] / "benchmarks/measure.py"
+    spec = importlib.util.spec_from_file_location("benchmarks_measure", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_convolution_counts_as_multiplications_and_additions(measure: ModuleType) -> None:
+    x, weight = torch.randn(2, 4, 8, 8), torch.randn(6, 4, 3, 3, requires_grad=True)
+    forward = 2 * (2 * 8 * 8) * 6 * (4 * 3 * 3)
+    assert measure.count(lambda: F.conv2d(x, weight, padding=1)) == (forward, forward)
+    # backward: the weight's gradient alone, since x asks for none
+    both = measure.count(lambda: F.conv2d(x, weight, padding=1).sum().backward())
+    assert both == (2 * forward, 2 * forward)
+
+
+def test_fused_attention_counts_like_attention_written_out(measure: ModuleType) -> None:
+    q, k, v = (torch.randn(2, 3, n, 16, requires_grad=True) for n in (64, 40, 40))
+
+    def fused() -> None:
+        F.scaled_dot_product_attention(q, k, v).sum().backward()
+
+    def written_out() -> None:
+        ((q @ k.transpose(2, 3)).softmax(-1) @ v).sum().backward()
+
+    total, by_torch = measure.count(fused)
+    assert (total, by_torch) == (measure.count(written_out)[1], 0)
+
+
+def test_everybody_has_as_many_turns(measure: ModuleType) -> None:
+    calls: list[str] = []
+    seconds = measure.in_turns(
+        {name: lambda name=name: calls.append(name) for name in "abc"}, rounds=4, budget=60
+    )
+    assert "".join(calls) == "abcbcacababc"
+    assert {name: len(found) for name, found in seconds.items()} == {"a": 4, "b": 4, "c": 4}
+
+
+def test_the_table_compares_with_the_better_peer(measure: ModuleType) -> None:
+    def row(name: str, library: str, task: str, flop: float, seconds: float, compared: bool = True) -> object:
+        return measure.Row(
+            name, library, "base", task, 10**6, compared, int(flop), int(flop), [seconds, seconds, 9.0]
+        )
+
+    rows = [
+        row("ours", "ours", "train", 300e9, 2.0),
+        row("diffusers", "diffusers", "train", 200e9, 2.0),
+        row("imagen-pytorch", "imagen-pytorch", "train", 400e9, 8.0),
+        row("diffusers, tuned", "diffusers", "train", 200e9, 0.1, compared=False),
+        row("ours", "ours", "sample", 100e9, 1.0),
+    ]
+    lines = measure.table(rows, peak=300e9).splitlines()
+    assert lines[2].split()[-2:] == ["50.0%", "1.50"]
+    assert lines[3].split()[-1] == "33.3%"
+    assert "(diffusers, tuned)" in lines[5]
+    assert lines[6] == ""
+    assert lines[7].split()[-1] == "33.3%", "no peer, no ratio"
+    found = measure.as_json(rows, peak=300e9)
+    assert (found[0]["better_peer"], found[0]["times_better_peer"]) == ("diffusers", pytest.approx(1.5))
+    assert "better_peer" not in found[4]
