@@ -16,7 +16,7 @@ OUTLINE = (
 )
 STRIPE_PERIOD = 0.085
 DOT_PERIOD, DOT_RADIUS = 0.1, 0.03
-WEAVE = 6.0  # how far the background's texture departs from its color, of 255
+WEAVE = 5.0  # how far the background's texture departs from its color, of 255
 WEAVE_FREQUENCIES = {
     "white": (0, 12),
     "pink": (12, 0),
@@ -42,7 +42,7 @@ def background(name: str, resolution: int) -> np.ndarray:
     place = (np.arange(resolution) + 0.5) / resolution
     wave = np.cos(2 * np.pi * (fx * place[None, :] + fy * place[:, None]))
     wave = wave * np.sinc(fx / resolution) * np.sinc(fy / resolution)
-    return np.asarray(BACKGROUNDS[name], float) + np.minimum(WEAVE * wave, 3.0)[:, :, None]
+    return np.asarray(BACKGROUNDS[name], float) + WEAVE * wave[:, :, None]
 
 
 def distance(shape: str, x: np.ndarray, y: np.ndarray, diameter: float) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Scenes at random: what stands in the picture (rejected until it belongs to the split), then where."""
 
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -50,7 +51,7 @@ def _contents(random: Generator) -> Scene:
     """Everything but diameters and places."""
     two = random.random() < TWO_GROUPS
     table: dict[tuple[int, ...], float] = COUNTS_OF_TWO if two else COUNTS_OF_ONE
-    counts = _choose(random, tuple(table), tuple(table.values()))
+    counts = _choose(random, table)
     groups = [_group(random, count, lone=not two) for count in counts]
     while two and (groups[0].color, groups[0].shape) == (groups[1].color, groups[1].shape):
         groups[1] = _group(random, counts[1], lone=False)
@@ -60,7 +61,7 @@ def _contents(random: Generator) -> Scene:
 
 def _group(random: Generator, count: int, lone: bool) -> Group:
     color, shape = _choose(random, _COLORS), _choose(random, SHAPES)
-    texture = _choose(random, tuple(TEXTURES), tuple(TEXTURES.values()))
+    texture = _choose(random, TEXTURES)
     large = random.random() < 0.5 and (lone or count < 3)  # three large ones do not fit into half a canvas
     return Group(count, color, shape, "large" if large else "small", texture, 0.0, ())
 
@@ -139,8 +140,14 @@ def _column(random: Generator, box: Box, count: int, diameter: float) -> tuple[C
     return tuple((x, y) for y, x in _row(random, (y0, x0, y1, x1), count, diameter))
 
 
-def _choose(random: Generator, options: tuple[T, ...], weights: tuple[float, ...] | None = None) -> T:
-    """One of the options; `Generator.choice` takes 20 times as long."""
-    if weights is None:
-        return options[int(random.integers(len(options)))]
-    return options[int(np.searchsorted(np.cumsum(weights), random.random() * sum(weights), side="right"))]
+def _choose(random: Generator, options: Mapping[T, float] | Sequence[T]) -> T:
+    """One of the options, by their weights where they have some; 10 times as fast as `Generator.choice`."""
+    draw = random.random()
+    if not isinstance(options, Mapping):
+        return options[int(draw * len(options))]
+    *others, last = options
+    for option in others:
+        draw -= options[option]
+        if draw < 0:
+            return option
+    return last

@@ -23,9 +23,9 @@ SHAPES = ("circle", "square", "triangle", "star", "cross")
 TEXTURES = {"plain": 0.4, "outlined": 0.2, "striped": 0.2, "dotted": 0.2}  # and their share
 BACKGROUNDS: dict[str, tuple[int, int, int]] = {
     "white": (247, 247, 245),
-    "pink": (252, 206, 216),
+    "pink": (249, 203, 213),
     "mint": (196, 240, 212),
-    "lavender": (218, 206, 250),
+    "lavender": (216, 204, 249),
 }
 # Diameters: about 4 and 6 pixels at 16 x 16. Nothing lies between, so that a size can be judged.
 SIZES: dict[str, tuple[float, float]] = {"small": (0.24, 0.28), "large": (0.36, 0.40)}
