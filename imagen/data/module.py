@@ -1,5 +1,4 @@
-"""The data of a run, for Lightning: endless training batches that resume where they stopped, and one pass of
-validation."""
+"""The data of a run, for Lightning: endless training batches that resume where they stopped; validation."""
 
 from pathlib import Path
 from typing import Any
@@ -20,16 +19,16 @@ class Shards(LightningDataModule):
 
     `train`, `val`: a folder, of which the splits train and val (or test) are taken, or a pattern of tars;
     `val=None` takes the training folder's own, if it has one. `resolution`: side R of the square that is cut
-    from a picture and resized; `crop`: "center" or "random" (along the long side). `batch_size`: pairs
-    a step, divided among the ranks and micro-batches. `encoder`: the frozen text encoder; it is used on the device only when `train` has no cached
-    embeddings or `live` is set, and no checkpoint ever sees it. `workers`: processes that decode. `memory`:
-    decode every picture once, at the start, and hold it in RAM (3 R^2 bytes each). `window`: shards whose
-    pairs are shuffled together. `val_pairs`: validate on the first so many, on all by default. `max_bad`:
-    share of pairs that may be unusable.
+    from a picture and resized; `crop`: "center" or "random" (along the long side). `batch_size`: pairs a
+    step, divided among the ranks and micro-batches. `encoder`: the frozen text encoder; it is used on the
+    device only when `train` has no cached embeddings or `live` is set, and no checkpoint ever sees it.
+    `workers`: processes that decode. `memory`: decode every picture once, at the start, and hold it in RAM (3
+    R^2 bytes each). `window`: shards whose pairs are shuffled together. `val_pairs`: validate on the first so
+    many, on all by default. `max_bad`: share of pairs that may be unusable.
 
     A batch is {"image" (B, 3, R, R) float32 in [-1, 1], "text_emb" (B, L, D) float32, "text_mask" (B, L)
-    bool, "caption", "key": B strings each}, and depends on (`seed`, position in the run) alone: not on
-    `workers`, `memory`, or history.
+    bool, "caption", "key": B strings each}, B a rank's share of a micro-batch. It depends on (`seed`,
+    position in the run) alone: not on `workers`, `memory`, or history.
 
     ValueError, when it is set up: nothing matches, embeddings of another encoder, an option of no meaning.
     """
@@ -58,12 +57,8 @@ class Shards(LightningDataModule):
             raise ValueError(
                 "data.crop=random cuts another square each time: data.memory=true cannot hold it"
             )
-        self.where, self.resolution, self.batch_size, self.encoder = (
-            (train, val),
-            resolution,
-            batch_size,
-            encoder,
-        )
+        self.where, self.encoder = (train, val), encoder
+        self.resolution, self.batch_size = resolution, batch_size
         self.seed, self.crop, self.workers, self.memory, self.live = seed, crop, workers, memory, live
         self.window, self.val_pairs, self.max_bad = window, val_pairs, max_bad
         self.consumed = 0  # pairs that training has had, over all ranks
@@ -74,9 +69,9 @@ class Shards(LightningDataModule):
         self.consumed = 0
         if not self._readers:
             train = split_of(self.where[0], "train", "data.train")
-            self._readers["train"] = self._opened(train, "data.train")
+            self._readers["train"] = self._opened(train)
             if val := self._validation():
-                self._readers["val"] = self._opened(val, "data.val")
+                self._readers["val"] = self._opened(val)
 
     def train_dataloader(self) -> DataLoader:
         """Endless: the batches from the first one that training has not had."""
@@ -138,7 +133,7 @@ class Shards(LightningDataModule):
             return _first_split(val, names) or split_of(val, names[0], "data.val")
         return _first_split(train, VALIDATION) if Path(train).is_dir() else []
 
-    def _opened(self, shards: list[Shard], option: str) -> tuple[Reader, Embeddings | None]:
+    def _opened(self, shards: list[Shard]) -> tuple[Reader, Embeddings | None]:
         folder = shards[0].path.parent
         embeddings = None
         if not self.live and embedding_keys(folder):

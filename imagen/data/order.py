@@ -1,5 +1,4 @@
-"""The order in which a data set is seen: a property of (seed, epoch) alone, which ranks and workers only
-share out."""
+"""The order in which a data set is seen: a property of (seed, epoch), which ranks and workers share out."""
 
 import hashlib
 

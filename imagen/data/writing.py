@@ -1,5 +1,4 @@
-"""A source -> a folder of shards with their embeddings: killed anywhere, the same call again goes on at the
-next shard."""
+"""A source -> a folder of shards with their embeddings; killed anywhere, the same call again goes on."""
 
 import hashlib
 import json

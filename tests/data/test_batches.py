@@ -22,7 +22,7 @@ BLANK = 9
 
 
 class Stripes:
-    """22 + 5 pictures of 12 x 8 pixels, each of its own brightness; two are broken, one has a blank caption."""
+    """22 + 5 pictures of 12 x 8 pixels, each of its own brightness; two broken, one with a blank caption."""
 
     splits = {"train": COUNT, "test": 5}  # noqa: RUF012
     identity = {"source": "stripes"}  # noqa: RUF012
