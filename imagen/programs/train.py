@@ -6,7 +6,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from imagen.programs.build import build, build_optional, program
-from imagen.training.run_folder import RunFolder
+from imagen.training.run_folder import RunFolder, first_process
 
 
 @program("train")
@@ -21,7 +21,10 @@ def main(cfg: DictConfig) -> None:
             )
             return
         finished = train(cfg, plain, folder)
-        print(f"{folder.path}: step {folder.step} of {cfg.trainer.max_steps}, checkpoint {folder.checkpoint}")
+        if first_process():
+            print(
+                f"{folder.path}: step {folder.step} of {cfg.trainer.max_steps}, checkpoint {folder.checkpoint}"
+            )
         if not finished:
             raise KeyboardInterrupt
 

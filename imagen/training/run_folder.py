@@ -64,11 +64,14 @@ class RunFolder:
 
     @contextmanager
     def claim(self, config: Mapping[str, Any]) -> Iterator[None]:
-        """The folder for one process group, with these settings.
+        """The folder for one process group (the first process claims it for all), with these settings.
 
         Raises ValueError when another process has it, or when it holds a checkpoint that was trained with
         other settings than `config` (plain containers), naming the keys that differ.
         """
+        if not first_process():
+            yield
+            return
         self.path.mkdir(parents=True, exist_ok=True)
         with (self.path / "lock").open("w") as lock:
             try:
@@ -103,6 +106,13 @@ class RunFolder:
     def add_metrics(self, values: Mapping[str, Any]) -> None:
         with (self.path / "metrics.jsonl").open("a") as file:
             file.write(json.dumps(values) + "\n")
+
+
+def first_process() -> bool:
+    """Whether this is rank 0, by the environment of torchrun, Lightning or SLURM; torch is not imported
+    yet."""
+    ranks = (os.environ.get(name) for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
+    return next((rank for rank in ranks if rank is not None), "0") == "0"
 
 
 def write_text(path: Path, text: str) -> None:

@@ -85,6 +85,8 @@ class Training:
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
         )
+        if trainer.strategy.root_device.type == "cuda":
+            torch.set_float32_matmul_precision("high")
         trainer.fit(
             stage,
             datamodule=data,
@@ -99,10 +101,12 @@ def quiet() -> None:
     for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in (
+        ".*no `validation_step`.*",
+        ".*treespec, LeafSpec.*",
+        ".*all_gather is deprecated.*",
         ".*does not have many workers.*",
         ".*num_workers.*",
         ".*tensorboardX.*",
         ".*`IterableDataset` has `__len__`.*",
     ):
         warnings.filterwarnings("ignore", message)
-    torch.set_float32_matmul_precision("high")

@@ -1,0 +1,144 @@
+"""Whole toy runs: what they reach, and what must not change it."""
+
+import json
+import os
+import random
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from imagen.training.metrics import NonFiniteLoss
+from imagen.training.stage import Stage
+
+PARTS = ("state_dict", "ema", "optimizer_states", "lr_schedulers", "global_step", "imagen")
+Same = Callable[[Any, Any], bool]
+
+GOLDEN = [1.0231, 0.9630]
+"""Losses of plain_run: they change with the network's initial weights, the noise, the loss or the optimizer, on purpose only."""
+
+
+def test_a_short_run_has_the_golden_losses(plain_run: Any) -> None:
+    assert [row["loss"] for row in plain_run.metrics] == pytest.approx(GOLDEN, rel=1e-4)
+
+
+def test_metrics_are_complete(plain_run: Any) -> None:
+    first, last = plain_run.metrics
+    assert (first["step"], last["step"]) == (5, 10)
+    assert last["lr"] == pytest.approx(3e-3)
+    assert first["grad_norm"] > 0
+    assert first["images_per_second"] > 0
+    assert all(level > 0 for level in first["loss_by_logsnr"].values())
+
+
+def test_a_checkpoint_holds_plain_things_alone(plain_run: Any) -> None:
+    checkpoint = plain_run.checkpoint  # loaded with weights_only=True
+    assert checkpoint["global_step"] == 10
+    assert checkpoint["ema"]["updates"] == 10
+    assert checkpoint["imagen"]["stage"] == "toy"
+    names = {f"denoiser.net.{name}" for name in checkpoint["ema"]["weights"]}
+    assert names == set(checkpoint["state_dict"])
+    assert json.loads((plain_run.folder.path / "progress.json").read_text())["step"] == 10
+
+
+@pytest.mark.parametrize("split", [5, 7])
+def test_a_resumed_run_is_the_uninterrupted_one_bit_by_bit(
+    fit: Any, plain_run: Any, same: Same, tmp_path: Path, split: int
+) -> None:
+    fit(tmp_path, f"trainer.max_steps={split}")
+    torch.manual_seed(99)
+    resumed = fit(tmp_path).checkpoint
+    for part in PARTS:
+        assert same(resumed[part], plain_run.checkpoint[part]), part
+    losses = {row["step"]: row["loss"] for row in plain_run.metrics}
+    if split == 5:
+        assert fit(tmp_path).metrics[-1]["loss"] == losses[10]
+
+
+def test_metrics_beyond_the_checkpoint_are_dropped_when_a_run_resumes(fit: Any, tmp_path: Path) -> None:
+    run = fit(tmp_path, "trainer.max_steps=5")
+    run.folder.add_metrics({"step": 6, "loss": 0.5})
+    assert [row["step"] for row in fit(tmp_path, "trainer.max_steps=10").metrics] == [5, 10]
+
+
+@pytest.mark.parametrize("experiment", ["toy", "toy_sr"])
+def test_previews_do_not_change_training(fit: Any, same: Same, tmp_path: Path, experiment: str) -> None:
+    states = []
+    for previews in ("none", "grid"):
+        random.seed(3)
+        np.random.seed(3)  # noqa: NPY002
+        folder = tmp_path / previews
+        run = fit(folder, f"experiment={experiment}", "trainer.max_steps=6", f"previews={previews}")
+        checkpoint = run.checkpoint
+        states.append({part: checkpoint[part] for part in PARTS} | {"torch": torch.get_rng_state()})
+        states[-1] |= {"random": random.random(), "numpy": np.random.rand()}  # noqa: NPY002
+        assert run.stage.training
+    assert same(states[0], states[1])
+    sheet = json.loads((tmp_path / "grid/previews/step-00000005.json").read_text())
+    assert len(sheet["columns"]) == 6 + (experiment == "toy_sr")
+    assert len(sheet["rows"]) == 2
+    assert (tmp_path / "grid/previews/step-00000005.png").stat().st_size > 1000
+
+
+def test_accumulated_parts_have_the_losses_of_the_whole_batch(
+    fit: Any, plain_run: Any, tmp_path: Path
+) -> None:
+    parts = fit(tmp_path, "trainer.accumulate=2")
+    assert [row["loss"] for row in parts.metrics] == pytest.approx(
+        [r["loss"] for r in plain_run.metrics], rel=1e-5
+    )
+    assert parts.checkpoint["ema"]["updates"] == 10
+
+
+def test_one_batch_can_be_learnt(fit: Any, tmp_path: Path) -> None:
+    run = fit(
+        tmp_path, "trainer.max_steps=120", "trainer.log_every=20", "stage/optimizer=adamw", "stage.predict=v",
+        "stage.optimizer.lr=5e-3", "trainer.save_every=1000", "stage.text_drop=0", "trainer.gradient_clip=1",
+    )  # fmt: skip
+    losses = [row["loss"] for row in run.metrics]
+    assert losses[-1] < 0.6 * losses[0]
+
+
+def test_a_loss_that_is_not_finite_stops_and_is_written_down(fit: Any, tmp_path: Path) -> None:
+    with pytest.raises(NonFiniteLoss, match="step 7 .1 of 4 images.*nonfinite.json.*step 5"):
+        fit(tmp_path, spoil=26)
+    report = json.loads((tmp_path / "nonfinite.json").read_text())
+    assert report["step"] == 7
+    bad = [image for image in report["images"] if image["loss"] == "nan"]
+    assert [image["key"] for image in bad] == ["pair-26"]
+    assert -15 <= bad[0]["logsnr"] <= 15
+    checkpoint = torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == 5
+    assert all(p.isfinite().all() for p in checkpoint["state_dict"].values())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_the_step_in_hand_and_the_run_resumes(
+    fit: Any,
+    plain_run: Any,
+    same: Same,
+    tmp_path: Path,
+    number: signal.Signals,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def step(self: Stage, *_: Any) -> None:
+        if self.global_step == 3:
+            os.kill(os.getpid(), number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Stage, "on_before_zero_grad", step)
+        fit(tmp_path)
+    assert torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)["global_step"] in (3, 4)
+    resumed = fit(tmp_path).checkpoint
+    assert all(same(resumed[part], plain_run.checkpoint[part]) for part in PARTS)
+
+
+def test_another_stages_checkpoint_is_refused(fit: Any, plain_run: Any, tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    os.link(plain_run.folder.checkpoint, tmp_path / "checkpoints/last.ckpt")
+    with pytest.raises(ValueError, match="another stage.*'toy'.*'other'"):
+        fit(tmp_path, "stage.name=other", "trainer.max_steps=20")
