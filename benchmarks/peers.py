@@ -5,6 +5,8 @@ own way of guiding. Guided sampling is both halves of the network and their comb
 out for the peers, a few milliseconds in their favour. diffusers gets no mask, as in its IF pipelines.
 """
 
+import contextlib
+import io
 import warnings
 
 import torch
@@ -109,12 +111,13 @@ def imagen_pytorch(name: str, network: str, s: Setting, channels_last: bool = Fa
     Guided: its own two passes, `forward_with_cond_scale`."""
     layout = torch.channels_last if channels_last else torch.contiguous_format
     resolution = s.x.shape[-1]
-    if s.lowres is None:
-        unets = [ip.BaseUnet64(dim=64, text_embed_dim=TEXT_DIM)]
-        sizes, number = [resolution], 1
-    else:
-        unets = [ip.NullUnet(), ip.SRUnet256(dim=32, text_embed_dim=TEXT_DIM, lowres_cond=True)]
-        sizes, number = [resolution // 4, resolution], 2
+    with contextlib.redirect_stdout(io.StringIO()):  # its advice on widths
+        if s.lowres is None:
+            unets = [ip.BaseUnet64(dim=64, text_embed_dim=TEXT_DIM)]
+        else:
+            unets = [ip.NullUnet(), ip.SRUnet256(dim=32, text_embed_dim=TEXT_DIM, lowres_cond=True)]
+    sizes = [resolution] if s.lowres is None else [resolution // 4, resolution]
+    number = len(unets)
     imagen = ip.Imagen(unets, image_sizes=sizes, text_embed_dim=TEXT_DIM)
     net = imagen.unets[number - 1].to(memory_format=layout)
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-4, fused=True)

@@ -105,9 +105,7 @@ def main() -> None:
     print(measure.table(rows, peak))
     print(f"\n{NOTES}")
     if steady < 0.9:
-        print(
-            "warning: the machine was busy or its clock moved: the ratios (timed in turns) hold, the shares less"
-        )
+        print("warning: the machine was busy, or its clock moved: trust the ratios before the shares")
     OUT.parent.mkdir(parents=True, exist_ok=True)
     OUT.write_text(
         json.dumps(
