@@ -15,7 +15,9 @@ def test_a_small_picture_is_the_average_of_a_large_one(small: int, large: int) -
         fine, ratio = draw(scene, large).astype(float), large // small
         averaged = fine.reshape(small, ratio, small, ratio, 3).mean((1, 3))
         difference = abs(averaged - draw(scene, small))
-        assert difference.max() <= (3 if 256 % large == 0 else 8)  # of 255
+        assert difference.max() <= (
+            3 if large in (64, 128) else 8
+        )  # of 255; the others have another sample grid
         assert difference.mean() < 0.5
 
 
