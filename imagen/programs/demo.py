@@ -70,7 +70,7 @@ def main(cfg: DictConfig) -> None:
     shards, runs, release = out / "shards", out / "runs", out / "release"
     recipe.run(
         "prepare", shards / "index.json.done", "imagen-prepare",
-        "source=shapes", f"source.count={cfg.pictures}", f"source.seed={cfg.seed}", f"out={shards}",
+        "source=shapes", f"source.count={cfg.pictures}", f"source.held_out={cfg.held_out}", f"source.seed={cfg.seed}", f"out={shards}",
     )  # fmt: skip
     for run, experiment in stages.items():
         recipe.run(
