@@ -5,9 +5,11 @@ import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from imagen.text.encoder import Key, refuse_empty
@@ -115,12 +117,13 @@ class TransformersEncoder:
 
     @cached_property
     def tokenizer(self) -> Any:
+        folder = self.folder  # before the import, which takes seconds: a wrong name is said at once
         from transformers import AutoTokenizer
 
         try:
-            return AutoTokenizer.from_pretrained(self.folder, local_files_only=True, trust_remote_code=False)
+            return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         except Exception as error:  # each kind of tokenizer complains of missing files in its own way
-            raise ValueError(f"no tokenizer of {self.name} in {self.folder}: {first_line(error)}") from None
+            raise ValueError(f"no tokenizer of {self.name} in {folder}: {first_line(error)}") from None
 
     @cached_property
     def model(self) -> Any:
@@ -168,8 +171,8 @@ def load_model(folder: Path, name: str, dtype: torch.dtype) -> Any:
         model, report = kind.from_pretrained(
             folder, dtype=dtype, weights_only=True, output_loading_info=True, **wanted
         )
-    except RuntimeError as error:  # of misshapen tensors
-        raise ValueError(f"the weights of {name} do not fit its config.json: {first_line(error)}") from None
+    except (OSError, RuntimeError, ValueError, SafetensorError, UnpicklingError) as error:
+        raise ValueError(f"the weights of {name} in {folder} cannot be loaded: {first_line(error)}") from None
     finally:
         logging.set_verbosity(before)
         if bars:

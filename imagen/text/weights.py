@@ -75,11 +75,14 @@ def _cached(name: str) -> Path | None:
 
 
 def _downloaded(name: str) -> Path:
-    """`name` from the hub: one short question first, so that a machine without a hub hears of it at once."""
-    from huggingface_hub import HfApi, snapshot_download
+    """`name` from the hub."""
+    from huggingface_hub import HfApi, constants, snapshot_download
     from huggingface_hub.errors import RepositoryNotFoundError
+    from huggingface_hub.utils import get_session
 
     try:
+        # Any answer will do; the client's own calls come with side requests that each wait for a hub.
+        get_session().head(constants.ENDPOINT, timeout=SECONDS)
         siblings = HfApi().model_info(name, timeout=SECONDS).siblings or []
         safe = any(s.rfilename.startswith("model") and s.rfilename.endswith(".safetensors") for s in siblings)
         weights = "model*.safetensors" if safe else "pytorch_model*.bin"
