@@ -22,9 +22,7 @@ def main(cfg: DictConfig) -> None:
             return
         finished = train(cfg, plain, folder)
         if first_process():
-            print(
-                f"{folder.path}: step {folder.step} of {cfg.trainer.max_steps}, checkpoint {folder.checkpoint}"
-            )
+            print(f"{folder.checkpoint}: step {folder.step} of {cfg.trainer.max_steps}")
         if not finished:
             raise KeyboardInterrupt
 
@@ -44,8 +42,13 @@ def train(cfg: DictConfig, plain: dict[str, Any], folder: RunFolder) -> bool:
             f"{data.encoder.dim}; leave it at ${{text_dim}} or choose another text="
         )
     previews, logger = build_optional(cfg.previews), build_optional(cfg.logger)
-    loggers = [logger.start(str(cfg.name), folder.path, plain)] if logger else []
-    return training.fit(stage, data, folder, previews, loggers)
+    told = {**plain, "parameters": sum(p.numel() for p in stage.denoiser.parameters())}
+    loggers = [logger.start(str(cfg.name), folder.path, told)] if logger and first_process() else []
+    try:
+        return training.fit(stage, data, folder, previews, loggers)
+    finally:
+        if loggers:
+            logger.finish()
 
 
 if __name__ == "__main__":

@@ -46,3 +46,9 @@ class Wandb:
             resume="allow" if online else None,
             config=config,
         )
+
+    def finish(self) -> None:
+        """Close the run, so that a next one of this process (a sweep) begins its own."""
+        import wandb
+
+        wandb.finish(quiet=True)

@@ -146,6 +146,9 @@ class Metrics(Callback):
         if self.step % self.every and bool(self.sums[1].any()):
             self.report(trainer, pl_module)
 
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self.teardown(trainer, pl_module, "fit")
+
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if self.bar is not None:
             self.bar.close()

@@ -13,6 +13,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from imagen.training.run_folder import RunFolder
 
 STOPS = (signal.SIGTERM, signal.SIGINT)
+AGREE_EVERY = 16
 
 
 class Saving(Callback):
@@ -47,7 +48,11 @@ class Saving(Callback):
         step = trainer.global_step
         if step == self.saved or trainer.fit_loop._should_accumulate():
             return
-        asked = trainer.strategy.reduce_boolean_decision(self.stopped is not None, all=False)
+        asked = self.stopped is not None
+        if (
+            trainer.world_size > 1
+        ):  # the ranks agree, now and then: agreeing makes the host wait for the device
+            asked = step % AGREE_EVERY == 0 and trainer.strategy.reduce_boolean_decision(asked, all=False)
         if asked or step % self.every == 0:
             self.save(trainer)
         if asked:
@@ -66,6 +71,9 @@ class Saving(Callback):
             os.replace(beside, path)
             self.folder.record_progress(self.saved, self.seconds + time.perf_counter() - self.began)
         trainer.strategy.barrier("saved")
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self.teardown(trainer, pl_module, "fit")
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         for number, handler in self._handlers.items():

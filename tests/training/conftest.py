@@ -22,7 +22,7 @@ CAPTIONS = ["a red circle", "two blue squares", "a green star left of a pink moo
 
 
 class Pictures(LightningDataModule):
-    """Endless batches of four smooth pictures with captions, in an order of their own; resumes where it stopped."""
+    """Endless batches of four smooth pictures with captions, in an order of their own; they resume."""
 
     def __init__(self, resolution: int, batch_size: int, spoil: int | None = None) -> None:
         super().__init__()

@@ -19,7 +19,7 @@ PARTS = ("state_dict", "ema", "optimizer_states", "lr_schedulers", "global_step"
 Same = Callable[[Any, Any], bool]
 
 GOLDEN = [1.0231, 0.9630]
-"""Losses of plain_run: they change with the network's initial weights, the noise, the loss or the optimizer, on purpose only."""
+"""Losses of plain_run: changed on purpose only, with the network, the noise, the loss or the optimizer."""
 
 
 def test_a_short_run_has_the_golden_losses(plain_run: Any) -> None:
@@ -104,7 +104,7 @@ def test_one_batch_can_be_learnt(fit: Any, tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_not_finite_stops_and_is_written_down(fit: Any, tmp_path: Path) -> None:
-    with pytest.raises(NonFiniteLoss, match="step 7 .1 of 4 images.*nonfinite.json.*step 5"):
+    with pytest.raises(NonFiniteLoss, match=r"step 7 .1 of 4 images.*nonfinite.json.*step 5"):
         fit(tmp_path, spoil=26)
     report = json.loads((tmp_path / "nonfinite.json").read_text())
     assert report["step"] == 7
@@ -140,5 +140,5 @@ def test_a_signal_saves_the_step_in_hand_and_the_run_resumes(
 def test_another_stages_checkpoint_is_refused(fit: Any, plain_run: Any, tmp_path: Path) -> None:
     (tmp_path / "checkpoints").mkdir()
     os.link(plain_run.folder.checkpoint, tmp_path / "checkpoints/last.ckpt")
-    with pytest.raises(ValueError, match="another stage.*'toy'.*'other'"):
+    with pytest.raises(ValueError, match=r"another stage.*'toy'.*'other'"):
         fit(tmp_path, "stage.name=other", "trainer.max_steps=20")
