@@ -34,14 +34,15 @@ def train(cfg: DictConfig, plain: dict[str, Any], folder: RunFolder) -> bool:
     from imagen.diffusion.randomness import mix
 
     training, data = build(cfg.trainer), build(cfg.data)
-    torch.manual_seed(mix("weights", cfg.seed))
-    stage = build(cfg.stage)
-    if data.encoder.dim != stage.denoiser.net.text_dim:
+    previews, logger = build_optional(cfg.previews), build_optional(cfg.logger)
+    if data.encoder.dim != cfg.stage.unet.text_dim:
         raise ValueError(
-            f"stage.unet.text_dim={stage.denoiser.net.text_dim}: text encoder gives width "
+            f"stage.unet.text_dim={cfg.stage.unet.text_dim}: the text encoder gives width "
             f"{data.encoder.dim}; leave it at ${{text_dim}} or choose another text="
         )
-    previews, logger = build_optional(cfg.previews), build_optional(cfg.logger)
+    data.setup("fit")  # shards and embeddings are looked for before a network is allocated
+    torch.manual_seed(mix("weights", cfg.seed))
+    stage = build(cfg.stage)
     told = {**plain, "parameters": sum(p.numel() for p in stage.denoiser.parameters())}
     loggers = [logger.start(str(cfg.name), folder.path, told)] if logger and first_process() else []
     try:

@@ -51,4 +51,4 @@ class Wandb:
         """Close the run, so that a next one of this process (a sweep) begins its own."""
         import wandb
 
-        wandb.finish(quiet=True)
+        wandb.finish()

@@ -1,0 +1,93 @@
+"""What a person reads when a setting is wrong: one line that names the key, the value and what would be
+right."""
+
+import sys
+from collections.abc import Callable
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from imagen.programs.build import build, build_optional, check_complete, program
+
+Say = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def say(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Say:
+    """say(*arguments) of a program with conf/train.yaml that builds its stage: exit code and stderr."""
+
+    @program("train")
+    def main(cfg: DictConfig) -> None:
+        build(cfg.stage)
+
+    def run(*arguments: str) -> tuple[int, str]:
+        given = ["experiment=toy", "name=x", "data.train=x"]
+        monkeypatch.setattr(sys, "argv", ["imagen-train", *given, *arguments])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        return int(stop.value.code or 0), capsys.readouterr().err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("argument", "line"),
+    [
+        (
+            "stage.unet.widht=3",
+            "stage.unet.widht: no such setting in stage.unet; did you mean width? choose from: attention",
+        ),
+        ("trainr.max_steps=3", "trainr: no such setting; did you mean trainer? choose from:"),
+        ("stage/unet=base_3m", "stage/unet=base_3m: no such option; did you mean base_3"),
+        ("stage/unt=base_300m", "stage/unt: no such group"),
+        ("experiment2=toy", "experiment2: no such setting"),
+        ("name=???", "no value for name: give name=..."),
+        ("stage.unet.width=wide", "stage.unet (imagen.nn.UNet): "),
+        ("stage.unet.width=${nothing}", "Interpolation key 'nothing' not found"),
+        (
+            "stage.unet._target_=imagen.nn.Unet",
+            "stage.unet._target_=imagen.nn.Unet: no such class or function",
+        ),
+        ("+stage.rate.warm=1", "stage.rate (imagen.training.optimizers.Constant): "),
+        ("stage.resolution=7", "stage.resolution=7: must divide by 2"),
+        ("name=a,b", "Ambiguous value for argument 'name=a,b'"),
+        ("name", "cannot read 'name': write key=value"),
+    ],
+)
+def test_a_wrong_setting_gives_one_clear_line(say: Say, argument: str, line: str) -> None:
+    code, text = say(argument)
+    assert code == 2
+    assert text.startswith(f"error: {line}"), text
+    assert text.count("\n") == 1
+
+
+def test_debug_shows_where_an_error_came_from(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGEN_DEBUG", "1")
+    with pytest.raises(ValueError, match="must divide by 2"):
+        say("stage.resolution=7")
+
+
+def test_errors_of_ours_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    @program("train")
+    def main(cfg: DictConfig) -> None:
+        raise AssertionError("ours")
+
+    monkeypatch.setattr(sys, "argv", ["imagen-train", "experiment=toy", "name=x", "data.train=x"])
+    with pytest.raises(AssertionError, match="ours"):
+        main()
+
+
+def test_lists_and_dicts_arrive_plain() -> None:
+    built = build(OmegaConf.create({"_target_": "builtins.dict", "a": [1, {"b": 2}]}))
+    assert type(built["a"]) is list
+    assert type(built["a"][1]) is dict
+
+
+def test_a_part_that_is_switched_off_is_none() -> None:
+    assert build_optional(None) is None
+    assert build_optional(OmegaConf.create({"every": 5})) is None
+
+
+def test_all_missing_values_are_named_at_once() -> None:
+    with pytest.raises(ValueError, match=r"no value for a, b\.c: give a=\.\.\. b\.c=\.\.\."):
+        check_complete(OmegaConf.create({"a": "???", "b": {"c": "???", "d": 1}}))
