@@ -17,6 +17,8 @@ from imagen.diffusion.schedule import Schedule, alpha_sigma, expand
 
 
 class Weight(Protocol):
+    """(logsnr (B,), what the network predicts) -> the factor (B,) of its mean squared error."""
+
     def __call__(self, logsnr: Tensor, predict: Predict) -> Tensor: ...
 
 

@@ -60,10 +60,6 @@ def distance(shape: str, x: np.ndarray, y: np.ndarray, diameter: float) -> np.nd
         rise, run = 1.8 * r, r
         side = (rise * abs(x) - run * (y + r)) / np.hypot(rise, run)
         return np.maximum(side, y - 0.8 * r)
-    if shape == "cross":
-        ax, ay = abs(x), abs(y)
-        arm = 0.34 * r
-        return np.minimum(np.maximum(ax - r, ay - arm), np.maximum(ax - arm, ay - r))
     assert shape == "star"
     # Five-fold symmetry: fold the plane into one half of one ray, then it is a single edge from tip to notch.
     fifth = np.pi / 5

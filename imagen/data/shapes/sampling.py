@@ -24,8 +24,7 @@ from imagen.data.shapes.splits import SPLITS, split_of
 
 STREAM = 7919  # sets these random numbers apart from those of captions, whose seeds are small
 TWO_GROUPS = 0.6  # the share of scenes with two groups
-# How far a lone object of a relation may stand off the common axis: no relation is ambiguous.
-OFF_AXIS = 0.12
+JITTER = 0.05  # how far an object may stand off its place in an even arrangement, along each axis
 
 _COLORS, _BACKGROUNDS = tuple(COLORS), tuple(BACKGROUNDS)
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1
@@ -79,13 +78,11 @@ def _placed(scene: Scene, random: Generator) -> Scene:
     groups = []
     for group, box in zip(scene.groups, halves[scene.relation], strict=True):
         smallest, largest = SIZES[group.size]
-        if group.count == 3 and scene.relation:
-            largest = (high - low - 2 * GAP) / 3  # three in a row along the half
         diameter = float(random.uniform(smallest, largest))
         if scene.relation is None:
             centres = _anywhere(random, box, group.count, diameter)
         else:
-            centres = _along(random, _narrowed(box, group.count, diameter), group.count, diameter)
+            centres = _along(random, box, group.count, diameter)
         groups.append(
             Group(group.count, group.color, group.shape, group.size, group.texture, diameter, centres)
         )
@@ -93,10 +90,9 @@ def _placed(scene: Scene, random: Generator) -> Scene:
 
 
 def _anywhere(random: Generator, box: Box, count: int, diameter: float) -> tuple[Centre, ...]:
-    """On the whole canvas: one anywhere, two or three in a line or, three, two over one or one over two."""
+    """On the whole canvas: one in the middle, two in a line, three as two over one or one over two."""
     x0, y0, x1, y1 = box
-    line_fits = count * diameter + (count - 1) * GAP <= x1 - x0
-    if count < 3 or (line_fits and random.random() < 0.5):
+    if count < 3:
         return _turned(random, box, count, diameter)
     border = random.uniform(y0 + diameter + GAP / 2, y1 - diameter - GAP / 2)
     over, under = (x0, y0, x1, border - GAP / 2), (x0, border + GAP / 2, x1, y1)
@@ -114,24 +110,16 @@ def _along(random: Generator, box: Box, count: int, diameter: float) -> tuple[Ce
     return (_row if x1 - x0 > y1 - y0 else _column)(random, box, count, diameter)
 
 
-def _narrowed(box: Box, count: int, diameter: float) -> Box:
-    """The half's box, shortened about the middle when it holds a single object: see OFF_AXIS."""
-    if count > 1:
-        return box
-    x0, y0, x1, y1 = box
-    reach = OFF_AXIS + diameter / 2
-    if x1 - x0 > y1 - y0:
-        return (0.5 - reach, y0, 0.5 + reach, y1)
-    return (x0, 0.5 - reach, x1, 0.5 + reach)
-
-
 def _row(random: Generator, box: Box, count: int, diameter: float) -> tuple[Centre, ...]:
-    """Left to right, the slack dealt out at random before, between and after; each at its own height."""
+    """Left to right in even places, each object off its own by up to JITTER, as far as GAP and the box allow."""
     x0, y0, x1, y1 = box
-    slack = max(x1 - x0 - count * diameter - (count - 1) * GAP, 0.0)
-    offsets = np.sort(random.random(count)) * slack
-    xs = x0 + diameter / 2 + np.arange(count) * (diameter + GAP) + offsets
-    ys = random.uniform(y0 + diameter / 2, y1 - diameter / 2, count)
+    pitch = (x1 - x0) / count
+    between = GAP if count > 1 else 0.0
+    along, across = (
+        min(JITTER, max(free / 2, 0.0)) for free in (pitch - diameter - between, y1 - y0 - diameter)
+    )
+    xs = x0 + pitch * (np.arange(count) + 0.5) + random.uniform(-along, along, count)
+    ys = (y0 + y1) / 2 + random.uniform(-across, across, count)
     return tuple((float(x), float(y)) for x, y in zip(xs, ys, strict=True))
 
 

@@ -12,14 +12,13 @@ from typing import Any
 # Base tone, and the tone of the details (outline, stripes, dots): the same hue, so the color is unchanged.
 COLORS: dict[str, tuple[tuple[int, int, int], tuple[int, int, int]]] = {
     "red": ((222, 38, 44), (150, 14, 26)),
-    "orange": ((250, 134, 14), (192, 88, 0)),
     "yellow": ((250, 214, 24), (206, 162, 0)),
     "green": ((34, 156, 66), (14, 104, 40)),
     "blue": ((36, 96, 224), (14, 54, 150)),
     "purple": ((140, 50, 180), (92, 22, 126)),
     "black": ((30, 30, 34), (92, 92, 98)),
 }
-SHAPES = ("circle", "square", "triangle", "star", "cross")
+SHAPES = ("circle", "square", "triangle", "star")
 TEXTURES = {"plain": 0.4, "outlined": 0.2, "striped": 0.2, "dotted": 0.2}  # and their share
 BACKGROUNDS: dict[str, tuple[int, int, int]] = {
     "white": (247, 247, 245),
@@ -28,19 +27,12 @@ BACKGROUNDS: dict[str, tuple[int, int, int]] = {
     "lavender": (216, 204, 249),
 }
 # Diameters: about 4 and 6 pixels at 16 x 16. Nothing lies between, so that a size can be judged.
-SIZES: dict[str, tuple[float, float]] = {"small": (0.24, 0.28), "large": (0.36, 0.40)}
+SIZES: dict[str, tuple[float, float]] = {"small": (0.25, 0.27), "large": (0.35, 0.37)}
 SIZE_BORDER = 0.32
 RELATIONS = ("left of", "right of", "above", "below")  # groups[0] stands so to groups[1]
 OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
 COUNTS_OF_ONE: dict[tuple[int, ...], float] = {(1,): 0.4, (2,): 0.35, (3,): 0.25}
-COUNTS_OF_TWO: dict[tuple[int, ...], float] = {
-    (1, 1): 0.46,
-    (1, 2): 0.17,
-    (2, 1): 0.17,
-    (2, 2): 0.08,
-    (1, 3): 0.06,
-    (3, 1): 0.06,
-}
+COUNTS_OF_TWO: dict[tuple[int, ...], float] = {(1, 1): 0.5, (1, 2): 0.2, (2, 1): 0.2, (2, 2): 0.1}
 MARGIN = 0.04  # from an object to the canvas' edge, at least
 GAP = 0.085  # between two objects' bounding squares, at least: 1.4 pixels at 16 x 16
 

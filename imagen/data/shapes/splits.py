@@ -16,16 +16,15 @@ HELD_OUT_PAIRS = frozenset(
     {
         ("green", "circle"),
         ("purple", "square"),
-        ("orange", "triangle"),
+        ("blue", "triangle"),
         ("red", "star"),
-        ("blue", "cross"),
     }
 )
 # (shape, relation, shape), for any colors; only "left of" and "above", as the other two are their reverse.
 HELD_OUT_RELATIONS = frozenset(
     {
         ("circle", "left of", "triangle"),
-        ("cross", "left of", "square"),
+        ("star", "left of", "square"),
         ("star", "above", "circle"),
         ("square", "above", "triangle"),
     }
