@@ -12,10 +12,12 @@ traceback.
 import contextlib
 import difflib
 import functools
+import importlib.resources
 import inspect
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -122,6 +124,8 @@ def one_line(error: BaseException) -> str:
         and "Could not override" in str(error)
     ):
         given, parent = cause.full_key or cause.key, cause.parent_node
+        if "/" in str(cause.key):
+            return f"{cause.key}: no such group; {_choices(str(cause.key), _groups())}"
         known = list(parent.keys()) if OmegaConf.is_dict(parent) else []
         where = parent._get_full_key(None) if OmegaConf.is_config(parent) else ""
         return f"{given}: no such setting{f' in {where}' if where else ''}; {_choices(str(cause.key), known)}"
@@ -136,6 +140,12 @@ def _choices(given: str, known: Iterable[Any]) -> str:
     close = difflib.get_close_matches(given, names, n=1)
     listed = ", ".join(names) or "nothing"
     return (f"did you mean {close[0]}? " if close else "") + f"choose from: {listed}"
+
+
+def _groups() -> list[str]:
+    """The groups that lie within groups, as they are written: stage/unet, ..."""
+    conf = Path(str(importlib.resources.files("imagen.conf")))
+    return [str(path.relative_to(conf)) for path in conf.glob("*/*") if path.is_dir()]
 
 
 def _explain_call(error: BaseException, cause: BaseException) -> str:

@@ -140,7 +140,8 @@ class Previews(Callback):
             emb, mask = data.encoder(self.prompts)
             return Given(self.prompts, emb, mask, None)
         captions, images = [], []
-        for batch in data.val_dataloader() or data.train_dataloader():
+        loader = data.val_dataloader()
+        for batch in data.train_dataloader() if loader == [] else loader:
             captions += batch["caption"]
             images.append(batch["image"])
             if len(captions) >= self.pictures:

@@ -39,10 +39,10 @@ def say(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         ),
         ("trainr.max_steps=3", "trainr: no such setting; did you mean trainer? choose from:"),
         ("stage/unet=base_3m", "stage/unet=base_3m: no such option; did you mean base_3"),
-        ("stage/unt=base_300m", "stage/unt: no such group"),
+        ("stage/unt=base_300m", "stage/unt: no such group; did you mean stage/unet? choose from:"),
         ("experiment2=toy", "experiment2: no such setting"),
         ("name=???", "no value for name: give name=..."),
-        ("stage.unet.width=wide", "stage.unet (imagen.nn.UNet): "),
+        ("stage.unet.width=wide", "stage.unet (imagen.nn.unet.UNet): "),
         ("stage.unet.width=${nothing}", "Interpolation key 'nothing' not found"),
         (
             "stage.unet._target_=imagen.nn.Unet",
