@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-HEAD = 64  # channels a head of the pooling, as in the attention layers of the base model
+POOLING_HEADS = 32  # 64 channels each in the paper's 2B model, E = 2048; fewer where that leaves less than 8 to each
 
 
 class TextContext(NamedTuple):
@@ -32,10 +32,11 @@ class AttentionPooling(nn.Module):
 
     def __init__(self, text_dim: int, embed_dim: int) -> None:
         super().__init__()
-        self.heads = max(1, embed_dim // HEAD)
-        self.query = nn.Parameter(torch.randn(self.heads, 1, HEAD))
-        self.key_value = nn.Linear(text_dim, 2 * self.heads * HEAD, bias=False)
-        self.out = nn.Linear(self.heads * HEAD, embed_dim)
+        self.heads = max(1, min(POOLING_HEADS, embed_dim // 8))
+        width = embed_dim // self.heads
+        self.query = nn.Parameter(torch.randn(self.heads, 1, width))
+        self.key_value = nn.Linear(text_dim, 2 * self.heads * width, bias=False)
+        self.out = nn.Linear(self.heads * width, embed_dim)
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         key, value = split_heads(self.key_value(tokens), 2, self.heads)

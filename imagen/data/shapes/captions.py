@@ -20,6 +20,7 @@ from imagen.data.shapes.scene import BACKGROUNDS, COLORS, OPPOSITE, RELATIONS, S
 SAYS_SIZE = SAYS_TEXTURE = 0.2  # of a group
 SAYS_BACKGROUND = 0.3
 SAYS_RELATION = 0.85
+READING_ORDER = 0.7  # go from left to right or from top to bottom, as people mostly do
 OPENINGS = ("", "", "there is ", "a picture of ")
 LONG_FORMS = {"left of": "to the left of", "right of": "to the right of"}
 
@@ -58,7 +59,8 @@ def caption_of(scene: Scene, random: Generator) -> str:
         texture = group.texture if random.random() < SAYS_TEXTURE and group.texture != "plain" else None
         groups.append(AskedGroup(group.count, group.color, group.shape, size, texture))
     relation = scene.relation if random.random() < SAYS_RELATION else None
-    if len(groups) == 2 and random.random() < 0.5:
+    in_order = scene.relation in ("left of", "above")
+    if len(groups) == 2 and in_order != (random.random() < READING_ORDER):
         groups.reverse()
         relation = OPPOSITE[relation] if relation else None
     background = scene.background if random.random() < SAYS_BACKGROUND else None
