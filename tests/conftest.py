@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-# before torch and transformers are imported: tests are offline, and two cores are shared with other tests' subprocesses
+# before torch and transformers are imported: tests are offline
 os.environ.update(
     HF_HUB_OFFLINE="1", WANDB_MODE="offline", WANDB_SILENT="true", TOKENIZERS_PARALLELISM="false"
 )
@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of real photos and prompt suites beside the checkout (IMAGEN_SHARED, else ../shared); skips when absent."""
+    """The folder of real photos and prompt suites beside the checkout (IMAGEN_SHARED, else ../shared); skips
+    when absent."""
     folder = Path(os.environ.get("IMAGEN_SHARED", ROOT.parent / "shared"))
     if not (folder / "data").is_dir():
         pytest.skip(
@@ -26,7 +27,8 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def toy_stages() -> list:
-    """A base stage at 8 and a super-resolution stage from 8 to 16, as (record, weights): random weights, text width 12."""
+    """A base stage at 8 and a super-resolution stage from 8 to 16, as (record, weights): random weights, text
+    width 12."""
     import torch
 
     from imagen.checkpoint import StageRecord, describe

@@ -1,4 +1,5 @@
-"""What the demo says of itself: seconds, alignment by the judge, colour drift; summary.json, the page, the printed figures."""
+"""What the demo says of itself: seconds, alignment by the judge, colour drift; summary.json, the page, the
+printed figures."""
 
 import json
 import platform
@@ -52,8 +53,11 @@ def write_text(file: Path, text: str) -> None:
     aside.replace(file)
 
 
-def summarize(drawn: dict[str, Drawn], seconds: dict[str, float], runs: Sequence[str], release: Path) -> dict[str, Any]:
-    """The figures of summary.json. `drawn`: the splits "test" and "unseen"; `runs`: the stages' names, smallest first."""
+def summarize(
+    drawn: dict[str, Drawn], seconds: dict[str, float], runs: Sequence[str], release: Path
+) -> dict[str, Any]:
+    """The figures of summary.json. `drawn`: the splits "test" and "unseen"; `runs`: the stages' names,
+    smallest first."""
     test, unseen = drawn["test"], drawn["unseen"]
     size = test.stages[-1].shape[1]
     pictures = [from_uint8(stage) for stage in test.stages]
@@ -86,7 +90,11 @@ def summarize(drawn: dict[str, Drawn], seconds: dict[str, float], runs: Sequence
 def processor() -> str:
     """The processor's name, as the system tells it."""
     info = Path("/proc/cpuinfo")
-    names = [x.split(":")[1].strip() for x in info.read_text().splitlines() if x.startswith("model name")] if info.exists() else []
+    names = (
+        [x.split(":")[1].strip() for x in info.read_text().splitlines() if x.startswith("model name")]
+        if info.exists()
+        else []
+    )
     return names[0] if names else platform.processor() or platform.machine()
 
 
@@ -105,7 +113,9 @@ def _cards(drawn: Drawn, wanted: Sequence[int]) -> list[Card]:
     stages = [from_uint8(stage) for stage in drawn.stages]
     for i in wanted:
         verdict = score(judge(drawn.stages[-1][i]), drawn.captions[i])
-        cards.append(Card(drawn.captions[i], [s[i] for s in stages], [k for k in KEYS if verdict[k] is False]))
+        cards.append(
+            Card(drawn.captions[i], [s[i] for s in stages], [k for k in KEYS if verdict[k] is False])
+        )
     return cards
 
 
@@ -172,14 +182,21 @@ def write_page(
 
 
 def print_figures(summary: dict[str, Any], page: Path, file: Path) -> None:
-    """What a person wants to know at the end: the figures, whether they are what was promised, and where to look."""
+    """What a person wants to know at the end: the figures, whether they are what was promised, and where to
+    look."""
     print(f"\n{'':22}" + "".join(f"{key:>10}" for key in KEYS))
-    for title, part in (("held-out scenes", "alignment"), ("unseen pairs", "alignment_unseen"), ("ceiling", "ceiling")):
+    for title, part in (
+        ("held-out scenes", "alignment"),
+        ("unseen pairs", "alignment_unseen"),
+        ("ceiling", "ceiling"),
+    ):
         print(f"{title:22}" + "".join(f"{summary[part][key]:10.3f}" for key in KEYS))
     seconds = summary["seconds"]
     total = seconds["prepare"] + sum(seconds["train"].values()) + seconds["sample"]
     trained = ", ".join(f"{run} {value:.0f} s" for run, value in seconds["train"].items())
-    print(f"\n{total / 60:.1f} minutes: prepare {seconds['prepare']:.0f} s, {trained}, sample {seconds['sample']:.0f} s")
+    print(
+        f"\n{total / 60:.1f} minutes: prepare {seconds['prepare']:.0f} s, {trained}, sample {seconds['sample']:.0f} s"
+    )
     print("colour drift: " + ", ".join(f"{run} {value:.4f}" for run, value in summary["color_drift"].items()))
     for line in missed(summary):
         print(f"not reached: {line}")

@@ -1,4 +1,5 @@
-"""The demo's page: one self-contained HTML file with prompts, each stage's picture, a guidance sweep and loss curves."""
+"""The demo's page: one self-contained HTML file with prompts, each stage's picture, a guidance sweep and loss
+curves."""
 
 import base64
 import html
@@ -32,8 +33,8 @@ svg { max-width: 100%; height: auto; } svg text { fill: var(--quiet); font: 11px
 
 @dataclass(frozen=True)
 class Card:
-    """One prompt: `stages`, a picture (3, R, R) in [-1, 1] for each stage, smallest first; `verdict` names what the judge found
-    wrong, empty when everything is right, None when nothing was judged."""
+    """One prompt: `stages`, a picture (3, R, R) in [-1, 1] for each stage, smallest first; `verdict` names
+    what the judge found wrong, empty when everything is right, None when nothing was judged."""
 
     prompt: str
     stages: Sequence[Tensor]
@@ -42,8 +43,8 @@ class Card:
 
 @dataclass(frozen=True)
 class Page:
-    """What the page shows. `figures`: rows of a table, the first being its head; `sweep`: guidance weight -> picture a prompt;
-    `curves`: stage -> [(step, loss)]; `commands`: what was run, in order."""
+    """What the page shows. `figures`: rows of a table, the first being its head; `sweep`: guidance weight ->
+    picture a prompt; `curves`: stage -> [(step, loss)]; `commands`: what was run, in order."""
 
     title: str
     lead: str
@@ -65,9 +66,7 @@ def _img(picture: Tensor, alt: str, shown: int) -> str:
     buffer = io.BytesIO()
     to_pil(picture).save(buffer, "PNG")
     data = base64.b64encode(buffer.getvalue()).decode()
-    return (
-        f'<img src="data:image/png;base64,{data}" alt="{html.escape(alt, quote=True)}" width="{shown}" height="{shown}">'
-    )
+    return f'<img src="data:image/png;base64,{data}" alt="{html.escape(alt, quote=True)}" width="{shown}" height="{shown}">'
 
 
 def _card(card: Card) -> str:
@@ -125,18 +124,29 @@ def _sweep(sweep: dict[float, Sequence[tuple[str, Tensor]]]) -> str:
     for i, (prompt, _) in enumerate(sweep[weights[0]]):
         cells = "".join(f"<td>{_img(sweep[w][i][1], f'{prompt}, guidance {w:g}', 80)}</td>" for w in weights)
         rows += f"<tr><td>{html.escape(prompt)}</td>{cells}</tr>"
-    return f'<div class="scroll"><table class="sweep"><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
+    return (
+        f'<div class="scroll"><table class="sweep"><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
+    )
 
 
 def render(page: Page) -> str:
     """The whole page as one string of HTML; nothing in it is fetched from elsewhere."""
-    parts = [f"<h1>{html.escape(page.title)}</h1>", f'<p class="lead">{html.escape(page.lead)}</p>', _table(page.figures)]
+    parts = [
+        f"<h1>{html.escape(page.title)}</h1>",
+        f'<p class="lead">{html.escape(page.lead)}</p>',
+        _table(page.figures),
+    ]
     for title, cards in page.sections.items():
         parts += [f"<h2>{html.escape(title)}</h2>", '<div class="cards">', *map(_card, cards), "</div>"]
     if page.sweep:
         parts += ["<h2>Guidance weight</h2>", _sweep(page.sweep)]
     if page.curves:
-        parts += ["<h2>Training</h2>", '<div class="cards">', *(_curve(n, p) for n, p in page.curves.items()), "</div>"]
+        parts += [
+            "<h2>Training</h2>",
+            '<div class="cards">',
+            *(_curve(n, p) for n, p in page.curves.items()),
+            "</div>",
+        ]
     if page.commands:
         parts += ["<h2>What was run</h2>", "<pre>" + html.escape("\n".join(page.commands)) + "</pre>"]
     parts += [f'<p class="quiet">{html.escape(note)}</p>' for note in page.notes]

@@ -1,4 +1,5 @@
-"""Pictures of held-out prompts of the shapes world, drawn by a release and kept, so that drawing resumes after a kill."""
+"""Pictures of held-out prompts of the shapes world, drawn by a release and kept, so that drawing resumes
+after a kill."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,17 +10,18 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from imagen.cascade import Cascade
+from imagen.cascade import Cascade, Progress
 from imagen.data.shapes.prompts import prompts
 from imagen.data.shapes.scene import Scene
-from imagen.diffusion.thresholding import Dynamic
 from imagen.diffusion.samplers import DPMSolverPP2M
+from imagen.diffusion.thresholding import Dynamic
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How the pictures are drawn: a value for each stage (`steps`, `guidance`), or one for all. `percentile` in (0, 1] is that of
-    dynamic thresholding (section 2.3), `noise_augmentation` in [0, 1] the level of section 2.5."""
+    """How the pictures are drawn: a value for each stage (`steps`, `guidance`), or one for all. `percentile`
+    in (0, 1] is that of dynamic thresholding (section 2.3), `noise_augmentation` in [0, 1] the level of
+    section 2.5; `reading_order` of the prompts: see `caption_of`."""
 
     steps: list[int]
     guidance: list[float]
@@ -27,6 +29,7 @@ class Settings:
     percentile: float
     batch_size: int
     seed: int
+    reading_order: float
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,17 @@ class Drawn:
     stages: list[np.ndarray]
 
 
+def _teller(bar: tqdm, cascade: Cascade, start: int) -> Progress:
+    """Moves the bar over a batch that begins with picture `start`, each stage having an equal share of it."""
+    names = [stage.name for stage in cascade.stages]
+
+    def tell(stage: str, done: float, total: int) -> None:
+        bar.n = start + (names.index(stage) * total + done) / len(names)
+        bar.refresh()
+
+    return tell
+
+
 def _draw(
     release: Path, folder: Path, captions: list[str], seeds: list[int], settings: Settings, label: str
 ) -> list[np.ndarray]:
@@ -46,19 +60,17 @@ def _draw(
     folder.mkdir(parents=True, exist_ok=True)
     cascade, batches = None, []
     starts = range(0, len(captions), settings.batch_size)
-    bar = tqdm(total=len(captions), desc=label, unit="picture", bar_format="{l_bar}{bar}| {n:.0f}/{total} {elapsed}<{remaining}")
+    bar = tqdm(
+        total=len(captions),
+        desc=label,
+        unit="picture",
+        bar_format="{l_bar}{bar}| {n:.0f}/{total} {elapsed}<{remaining}",
+    )
     for start in starts:
         part = slice(start, start + settings.batch_size)
         file = folder / f"{start:05d}.npz"
         if not file.exists():
             cascade = cascade or Cascade.load(release)
-            stages = len(cascade.stages)
-
-            def tell(stage: str, done: float, total: int, begin: int = start) -> None:
-                order = [s.name for s in cascade.stages].index(stage)  # type: ignore[union-attr]
-                bar.n = begin + (order * (len(captions[part])) + done) / stages
-                bar.refresh()
-
             pictures = cascade.sample(
                 captions[part],
                 seeds[part],
@@ -68,7 +80,7 @@ def _draw(
                 threshold=Dynamic(settings.percentile),
                 sampler=DPMSolverPP2M(),
                 batch_size=settings.batch_size,
-                progress=tell,
+                progress=_teller(bar, cascade, start),
             )
             aside = file.with_suffix(".aside")
             with aside.open("wb") as handle:
@@ -83,8 +95,9 @@ def _draw(
 
 
 def draw_split(release: Path, out: Path, split: str, n: int, settings: Settings) -> Drawn:
-    """n pictures of `split`'s prompts, all categories alike; the picture of prompt i has seed i. Kept in out/split."""
-    suite = prompts(split, settings.seed, n)
+    """n pictures of `split`'s prompts, all categories alike; the picture of prompt i has seed i. Kept in
+    out/split."""
+    suite = prompts(split, settings.seed, n, settings.reading_order)
     captions = [caption for caption, _, _ in suite]
     stages = _draw(release, out / split, captions, list(range(n)), settings, f"sample {split}")
     return Drawn(captions, [scene for _, scene, _ in suite], [category for _, _, category in suite], stages)
@@ -93,8 +106,9 @@ def draw_split(release: Path, out: Path, split: str, n: int, settings: Settings)
 def draw_sweep(
     release: Path, out: Path, weights: Sequence[float], n: int, settings: Settings
 ) -> dict[float, list[tuple[str, Tensor]]]:
-    """The first n test prompts with the same seeds at each guidance weight of the base stage: weight -> (caption, picture (3, R, R))."""
-    captions = [caption for caption, _, _ in prompts("test", settings.seed, n)]
+    """The first n test prompts with the same seeds at each guidance weight of the base stage: weight ->
+    (caption, picture (3, R, R))."""
+    captions = [caption for caption, _, _ in prompts("test", settings.seed, n, settings.reading_order)]
     found = {}
     for w in weights:
         how = Settings(**{**vars(settings), "guidance": [w, *settings.guidance[1:]]})

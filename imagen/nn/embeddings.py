@@ -1,4 +1,6 @@
-"""The noise level as a vector."""
+"""The noise level, and the place of a pixel, as vectors."""
+
+import math
 
 import torch
 from torch import Tensor, nn
@@ -25,3 +27,21 @@ class NoiseEmbedding(nn.Module):
         exponents = torch.linspace(-5, 3, self.pairs, device=logsnr.device, dtype=exact)
         angle = logsnr.to(exact)[:, None] * torch.exp2(exponents)
         return self.mlp(torch.cat([angle.sin(), angle.cos()], dim=1).to(weight.dtype))
+
+
+class PlaceEmbedding(nn.Module):
+    """x (B, E, H, W) -> x + a map of places: the same linear function of (x, y) in [-1, 1] and their slowest
+    sines and cosines at every resolution.
+
+    Not in the paper, whose networks know places from the padding of their convolutions alone. Small networks
+    that train for minutes learn sooner with it where "left of" is."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.linear = nn.Conv2d(8, channels, kernel_size=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows, columns = (torch.linspace(-1, 1, side, device=x.device) for side in x.shape[-2:])
+        places = torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
+        waves = [places, (math.pi / 2 * places).sin(), (math.pi * places).sin(), (math.pi * places).cos()]
+        return x + self.linear(torch.cat(waves)[None].to(x.dtype))

@@ -10,7 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-POOLING_HEADS = 32  # 64 channels each in the paper's 2B model, E = 2048; fewer where that leaves less than 8 to each
+POOLING_HEADS = (
+    32  # 64 channels each in the paper's 2B model, E = 2048; fewer where that leaves less than 8 to each
+)
 
 
 class TextContext(NamedTuple):

@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from imagen.nn.attention import SelfAttention
 from imagen.nn.blocks import ResBlock
-from imagen.nn.embeddings import NoiseEmbedding
+from imagen.nn.embeddings import NoiseEmbedding, PlaceEmbedding
 from imagen.nn.layers import Norm, conv, zero
 from imagen.nn.text import TextConditioner, TextContext
 
@@ -26,6 +26,7 @@ class UNet(nn.Module):
     themselves and the text. `text_dim`: width D of the text encoder. `lowres`: whether a low-resolution
     picture (B, 3, R, R) is concatenated to z, and its noise level `lowres_logsnr` (B,) added to the time
     embedding (super-resolution). `embed_dim`: E, 4 width when None (not stated in the paper).
+    `places`: whether pixels are told where they are (the paper's are not).
     `checkpointing`: blocks are computed again in the backward pass instead of kept. R must divide by
     `downsampling`.
 
@@ -43,6 +44,7 @@ class UNet(nn.Module):
         head_channels: int = 64,
         embed_dim: int | None = None,
         lowres: bool = False,
+        places: bool = False,
         checkpointing: bool = False,
     ) -> None:
         super().__init__()
@@ -60,6 +62,7 @@ class UNet(nn.Module):
             "head_channels": head_channels,
             "embed_dim": embed_dim,
             "lowres": lowres,
+            "places": places,
             "checkpointing": checkpointing,
         }
         self.text_dim, self.checkpointing = text_dim, checkpointing
@@ -79,6 +82,7 @@ class UNet(nn.Module):
         self.time = NoiseEmbedding(width, embed_dim)
         self.lowres_level = NoiseEmbedding(width, embed_dim) if lowres else None
         self.stem = conv(6 if lowres else 3, width)
+        self.places = PlaceEmbedding(width) if places else nn.Identity()
         channels, skips = width, [width]
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         widths = [width * multiplier for multiplier in multipliers]
@@ -117,7 +121,7 @@ class UNet(nn.Module):
             z = torch.cat([z, lowres], dim=1)
         emb = F.silu(emb)
         keys_values = iter(context.keys_values)
-        x = self.stem(z.contiguous(memory_format=torch.channels_last))
+        x = self.places(self.stem(z.contiguous(memory_format=torch.channels_last)))
         skips = [x]
         for layer in self.down:
             x = self._run(layer, x, emb, keys_values, context.mask)

@@ -20,7 +20,6 @@ from imagen.data.shapes.scene import BACKGROUNDS, COLORS, OPPOSITE, RELATIONS, S
 SAYS_SIZE = SAYS_TEXTURE = 0.2  # of a group
 SAYS_BACKGROUND = 0.3
 SAYS_RELATION = 0.85
-READING_ORDER = 0.7  # go from left to right or from top to bottom, as people mostly do
 OPENINGS = ("", "", "there is ", "a picture of ")
 LONG_FORMS = {"left of": "to the left of", "right of": "to the right of"}
 
@@ -51,8 +50,12 @@ def asked_of(scene: Scene) -> Asked:
     return Asked(groups, scene.relation, scene.background)
 
 
-def caption_of(scene: Scene, random: Generator) -> str:
-    """A true caption, lower case without full stop; `random` chooses the phrasing and what is said."""
+def caption_of(scene: Scene, random: Generator, reading_order: float = 0.5) -> str:
+    """A true caption, lower case without full stop; `random` chooses the phrasing and what is said.
+
+    `reading_order`: the share of captions of two groups that name the left or the upper one first, as people
+    mostly do. At 0.5 the order of naming tells nothing, and the relation's word alone says who stands where;
+    at 1 "right of" and "below" never occur."""
     groups = []
     for group in scene.groups:
         size = group.size if random.random() < SAYS_SIZE else None
@@ -60,7 +63,7 @@ def caption_of(scene: Scene, random: Generator) -> str:
         groups.append(AskedGroup(group.count, group.color, group.shape, size, texture))
     relation = scene.relation if random.random() < SAYS_RELATION else None
     in_order = scene.relation in ("left of", "above")
-    if len(groups) == 2 and in_order != (random.random() < READING_ORDER):
+    if len(groups) == 2 and in_order != (random.random() < reading_order):
         groups.reverse()
         relation = OPPOSITE[relation] if relation else None
     background = scene.background if random.random() < SAYS_BACKGROUND else None

@@ -27,7 +27,7 @@ def category_of(scene: Scene) -> str:
     return "conflicting" if a.color == b.color or a.shape == b.shape else "position"
 
 
-def prompts(split: str, seed: int, n: int) -> list[tuple[str, Scene, str]]:
+def prompts(split: str, seed: int, n: int, reading_order: float = 0.5) -> list[tuple[str, Scene, str]]:
     """n times (caption, scene, category): no caption twice, categories in turn, so balanced to within one.
 
     train and test have all categories but "unseen", the other splits that one alone. Captions of "position"
@@ -44,7 +44,7 @@ def prompts(split: str, seed: int, n: int) -> list[tuple[str, Scene, str]]:
         scene = scene_of(split, seed, index)
         found = waiting[category_of(scene)]
         about_place = split == "unseen_relation" or category_of(scene) == "position"
-        caption = caption_of(scene, np.random.default_rng([1, seed, index]))
+        caption = caption_of(scene, np.random.default_rng([1, seed, index]), reading_order)
         if len(found) < need and caption not in seen and (not about_place or parse(caption).relation):
             seen.add(caption)
             found.append((caption, scene, category_of(scene)))

@@ -111,7 +111,8 @@ def _along(random: Generator, box: Box, count: int, diameter: float) -> tuple[Ce
 
 
 def _row(random: Generator, box: Box, count: int, diameter: float) -> tuple[Centre, ...]:
-    """Left to right in even places, each object off its own by up to JITTER, as far as GAP and the box allow."""
+    """Left to right in even places, each object off its own by up to JITTER, as far as GAP and the box
+    allow."""
     x0, y0, x1, y1 = box
     pitch = (x1 - x0) / count
     between = GAP if count > 1 else 0.0

@@ -13,16 +13,26 @@ class Shapes:
     """`count` training pictures and `held_out` of each of the splits test, unseen, unseen_relation
     (imagen.data.shapes).
 
-    `resolution`: side in pixels. `captions`: phrasings of each picture, equal ones left out. Pair (split,
+    `resolution`: side in pixels. `captions`: phrasings of each picture, equal ones left out. `reading_order`:
+    see `caption_of`. Pair (split,
     row) depends on (`seed`, split, row) alone; its fields are {"scene": the whole scene}."""
 
     def __init__(
-        self, count: int = 20000, resolution: int = 64, captions: int = 1, held_out: int = 512, seed: int = 0
+        self,
+        count: int = 20000,
+        resolution: int = 64,
+        captions: int = 1,
+        held_out: int = 512,
+        reading_order: float = 0.5,
+        seed: int = 0,
     ) -> None:
         for name, value in {"count": count, "resolution": resolution, "captions": captions}.items():
             if value < 1:
                 raise ValueError(f"source.{name}={value} must be at least 1")
+        if not 0 <= reading_order <= 1:
+            raise ValueError(f"source.reading_order={reading_order}: a share lies between 0 and 1")
         self.resolution, self.captions, self.seed = resolution, captions, seed
+        self.reading_order = reading_order
         self.splits = {split: count if split == "train" else held_out for split in SPLITS}
         self.identity = {
             "source": "shapes",
@@ -30,6 +40,7 @@ class Shapes:
             "resolution": resolution,
             "captions": captions,
             "held_out": held_out,
+            "reading_order": reading_order,
             "seed": seed,
         }
 
@@ -37,5 +48,7 @@ class Shapes:
         """See `Source`; always a png."""
         scene = scene_of(split, self.seed, row)
         random = np.random.default_rng([SPLITS.index(split), self.seed, row])
-        captions = tuple(dict.fromkeys(caption_of(scene, random) for _ in range(self.captions)))
+        captions = tuple(
+            dict.fromkeys(caption_of(scene, random, self.reading_order) for _ in range(self.captions))
+        )
         return Pair(png(draw(scene, self.resolution)), "png", captions, {"scene": asdict(scene)})

@@ -107,6 +107,6 @@ def test_prompts_are_balanced_distinct_and_true_to_their_category() -> None:
 
 def test_too_many_prompts_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     module = sys.modules["imagen.data.shapes.prompts"]  # the package's attribute of that name is the function
-    monkeypatch.setattr(module, "caption_of", lambda scene, random: "a red star")
+    monkeypatch.setattr(module, "caption_of", lambda *_: "a red star")
     with pytest.raises(ValueError, match="ask for fewer"):
         prompts("unseen", 0, 2)
