@@ -9,22 +9,24 @@ Lengths and positions are fractions of the canvas' side; x grows to the right, y
 from dataclasses import dataclass
 from typing import Any
 
+# No channel comes near 0 or 255: dynamic thresholding (section 2.3) takes a picture whose extreme values overshoot
+# by a little as a whole towards grey, and 4 of the 768 values of a 16 x 16 picture are enough.
 # Base tone, and the tone of the details (outline, stripes, dots): the same hue, so the color is unchanged.
 COLORS: dict[str, tuple[tuple[int, int, int], tuple[int, int, int]]] = {
-    "red": ((222, 38, 44), (150, 14, 26)),
-    "yellow": ((250, 214, 24), (206, 162, 0)),
-    "green": ((34, 156, 66), (14, 104, 40)),
-    "blue": ((36, 96, 224), (14, 54, 150)),
-    "purple": ((140, 50, 180), (92, 22, 126)),
-    "black": ((30, 30, 34), (92, 92, 98)),
+    "red": ((218, 42, 46), (152, 28, 32)),
+    "yellow": ((226, 196, 40), (184, 146, 28)),
+    "green": ((40, 152, 70), (28, 106, 48)),
+    "blue": ((42, 96, 218), (28, 60, 152)),
+    "purple": ((128, 44, 168), (88, 28, 120)),
+    "black": ((34, 34, 38), (92, 92, 98)),
 }
 SHAPES = ("circle", "square", "triangle", "star")
 TEXTURES = {"plain": 0.4, "outlined": 0.2, "striped": 0.2, "dotted": 0.2}  # and their share
 BACKGROUNDS: dict[str, tuple[int, int, int]] = {
-    "white": (247, 247, 245),
-    "pink": (249, 203, 213),
-    "mint": (196, 240, 212),
-    "lavender": (216, 204, 249),
+    "white": (228, 228, 226),
+    "pink": (228, 180, 192),
+    "mint": (176, 222, 194),
+    "lavender": (192, 180, 228),
 }
 # Diameters: about 4 and 6 pixels at 16 x 16. Nothing lies between, so that a size can be judged.
 SIZES: dict[str, tuple[float, float]] = {"small": (0.25, 0.27), "large": (0.35, 0.37)}
