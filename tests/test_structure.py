@@ -27,17 +27,18 @@ MAY = {
     "checkpoint": ({"safetensors"}, {"nn", "diffusion", "text", "checkpoint"}),
     "sampling": (set(), {"diffusion", "conditioning", "checkpoint"}),
     "cascade": (set(), {"nn", "diffusion", "conditioning", "text", "checkpoint", "sampling"}),
+    "grid": (set(), set()),
     "data": ({"webdataset"}, {"data", "text"}),
     "data/module": ({"webdataset", "lightning"}, {"data", "text"}),
     "training": (
         {"lightning", "wandb", "safetensors"},
-        {"nn", "diffusion", "conditioning", "text", "sampling", "cascade", "checkpoint", "data", "training"},
+        {"nn", "diffusion", "conditioning", "text", "sampling", "cascade", "checkpoint", "grid", "data", "training"},
     ),
     "evaluation": (
         {"torchmetrics"},
-        {"nn", "diffusion", "conditioning", "text", "sampling", "cascade", "checkpoint", "data", "evaluation"},
+        {"nn", "diffusion", "conditioning", "text", "sampling", "cascade", "checkpoint", "grid", "data", "evaluation"},
     ),
-    "programs": (HEAVY, {"nn", "diffusion", "conditioning", "text", "sampling", "cascade", "checkpoint", "data", "training", "evaluation", "programs"}),
+    "programs": (HEAVY, {"nn", "diffusion", "conditioning", "text", "sampling", "cascade", "checkpoint", "grid", "data", "training", "evaluation", "programs"}),
 }  # fmt: skip
 
 

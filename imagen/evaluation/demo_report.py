@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,6 +19,7 @@ from imagen.evaluation.color_drift import color_drift
 from imagen.evaluation.gallery import Card, Page, render
 from imagen.evaluation.shapes_judge import KEYS, alignment, judge, score
 from imagen.evaluation.shapes_samples import Drawn, from_uint8
+from imagen.grid import captioned_grid
 
 # what the project promises, over at least 256 pictures of the last stage
 PROMISED = {
@@ -176,9 +178,19 @@ def write_page(
             "Parameters: " + ", ".join(f"{run} {count:,}" for run, count in summary["parameters"].items()),
         ],
     )
+    write_grid(out / "samples.png", test)
     file = out / "index.html"
     write_text(file, render(page))
     return file
+
+
+def write_grid(file: Path, drawn: Drawn, rows: int = 8) -> None:
+    """The first pictures of `drawn`, a row a prompt, a column a stage."""
+    stages = [s[:rows] for s in drawn.stages]
+    side = stages[-1].shape[1]
+    enlarged = [s.repeat(side // s.shape[1], 1).repeat(side // s.shape[1], 2) for s in stages]
+    columns = [f"{s.shape[1]} pixels" for s in stages]
+    captioned_grid(np.stack(enlarged, 1), drawn.captions[:rows], columns, side=128).save(file)
 
 
 def print_figures(summary: dict[str, Any], page: Path, file: Path) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
+from imagen.grid import to_uint8
+
 STYLE = """
 :root { color-scheme: light dark; --ink: light-dark(#1c1e21, #e8e6e3); --quiet: light-dark(#60666d, #a0a6ad);
   --paper: light-dark(#fbfaf8, #17181a); --card: light-dark(#fff, #212327); --line: light-dark(#e3e0da, #35383d);
@@ -58,8 +60,7 @@ class Page:
 
 def to_pil(picture: Tensor) -> Image.Image:
     """(3, R, R) in [-1, 1] -> an 8-bit RGB picture."""
-    array = ((picture.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
-    return Image.fromarray(array)
+    return Image.fromarray(to_uint8(picture))
 
 
 def _img(picture: Tensor, alt: str, shown: int) -> str:

@@ -15,6 +15,7 @@ from imagen.data.shapes.prompts import prompts
 from imagen.data.shapes.scene import Scene
 from imagen.diffusion.samplers import DPMSolverPP2M
 from imagen.diffusion.thresholding import Dynamic
+from imagen.grid import to_uint8
 
 
 @dataclass(frozen=True)
@@ -115,11 +116,6 @@ def draw_sweep(
         stages = _draw(release, out / f"guidance-{w:g}", captions, list(range(n)), how, f"guidance {w:g}")
         found[w] = list(zip(captions, from_uint8(stages[-1]), strict=True))
     return found
-
-
-def to_uint8(pictures: Tensor) -> np.ndarray:
-    """(B, 3, R, R) in [-1, 1] -> uint8 (B, R, R, 3)."""
-    return ((pictures.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
 
 
 def from_uint8(pictures: np.ndarray) -> Tensor:

@@ -21,9 +21,9 @@ from tqdm import tqdm
 from imagen.cascade import Cascade, Progress
 from imagen.checkpoint import INDEX, read_release, sha256
 from imagen.data.pictures import decode, fit
+from imagen.grid import captioned_grid, to_uint8
 from imagen.programs.build import build, program
 from imagen.sampling import Settings
-from imagen.training.grid import captioned_grid, to_uint8
 
 
 @program("sample")

@@ -18,7 +18,7 @@ from imagen.conditioning import Cond, augment
 from imagen.diffusion.guidance import guide
 from imagen.diffusion.randomness import Randomness, mix
 from imagen.diffusion.samplers import logsnr_grid
-from imagen.training.grid import captioned_grid, to_uint8
+from imagen.grid import captioned_grid, to_uint8
 from imagen.training.run_folder import RunFolder, write_text
 from imagen.training.stage import Stage
 

@@ -8,8 +8,8 @@ import torch
 from hydra import compose, initialize_config_module
 
 from imagen.diffusion.randomness import Randomness
+from imagen.grid import captioned_grid, to_uint8
 from imagen.programs.build import build
-from imagen.training.grid import captioned_grid, to_uint8
 from imagen.training.stage import Stage
 
 
