@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from imagen.checkpoint import read_release
-from imagen.data.shapes.render import draw
+from imagen.data.shapes import draw, parse
 from imagen.evaluation.color_drift import color_drift
 from imagen.evaluation.gallery import Card, Page, render
 from imagen.evaluation.shapes_judge import KEYS, alignment, judge, score
@@ -71,9 +71,9 @@ def summarize(
             "sample": round(seconds.get("sample", 0.0), 1),
         },
         "samples": len(test.captions),
-        "alignment": alignment(test.stages[-1], test.captions),
+        "alignment": alignment(list(test.stages[-1]), test.captions),
         "ceiling": alignment(real, test.captions + unseen.captions),
-        "alignment_unseen": alignment(unseen.stages[-1], unseen.captions),
+        "alignment_unseen": alignment(list(unseen.stages[-1]), unseen.captions),
         "alignment_by_category": {
             category: alignment(
                 [p for p, c in zip(test.stages[-1], test.categories) if c == category],
@@ -114,7 +114,7 @@ def _cards(drawn: Drawn, wanted: Sequence[int]) -> list[Card]:
     cards = []
     stages = [from_uint8(stage) for stage in drawn.stages]
     for i in wanted:
-        verdict = score(judge(drawn.stages[-1][i]), drawn.captions[i])
+        verdict = score(judge(drawn.stages[-1][i]), parse(drawn.captions[i]))
         cards.append(
             Card(drawn.captions[i], [s[i] for s in stages], [k for k in KEYS if verdict[k] is False])
         )

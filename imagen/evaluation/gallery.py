@@ -5,7 +5,7 @@ import base64
 import html
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,9 +51,9 @@ class Page:
     title: str
     lead: str
     figures: Sequence[Sequence[str]]
-    sections: dict[str, Sequence[Card]] = field(default_factory=dict)
-    sweep: dict[float, Sequence[tuple[str, Tensor]]] = field(default_factory=dict)
-    curves: dict[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
+    sections: Mapping[str, Sequence[Card]] = field(default_factory=dict)
+    sweep: Mapping[float, Sequence[tuple[str, Tensor]]] = field(default_factory=dict)
+    curves: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
     commands: Sequence[str] = ()
     notes: Sequence[str] = ()
 
@@ -118,7 +118,7 @@ def _curve(name: str, points: Sequence[tuple[float, float]], width: int = 340, h
     )
 
 
-def _sweep(sweep: dict[float, Sequence[tuple[str, Tensor]]]) -> str:
+def _sweep(sweep: Mapping[float, Sequence[tuple[str, Tensor]]]) -> str:
     weights = list(sweep)
     head = "<tr><th>prompt</th>" + "".join(f"<th>w = {w:g}</th>" for w in weights) + "</tr>"
     rows = ""
