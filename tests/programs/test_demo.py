@@ -22,7 +22,7 @@ def demo(out: Path, *more: str) -> subprocess.CompletedProcess[str]:
     ]
     small = [
         "encoder=hashed_words",
-        "train=[trainer.max_steps=2,trainer.progress=false,previews=none,data.batch_size=4]",
+        "train=['trainer.max_steps=2','trainer.progress=false','previews=none','data.batch_size=4']",
     ]
     steps = ["sample.steps=[2,2,2]", "sweep.guidance=[1,2]", "sweep.prompts=1", "batch_size=4"]
     return subprocess.run([*words, *small, *steps, *more], capture_output=True, text=True, check=False)

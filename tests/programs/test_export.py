@@ -96,7 +96,7 @@ def test_two_runs_make_a_cascade(runs: dict[str, Path], export: Callable, tmp_pa
     release = read_release(out)
     assert [(s.name, s.resolution, s.predict, s.steps) for s in release.stages] == [
         ("base8", 8, "v", 7),
-        ("sr16", 16, "v", 7),
+        ("sr16", 16, "x", 7),
     ]
     assert release.sampling["sampler"] == {"class": "DPMSolverPP2M", "arguments": {}}
     cascade = Cascade.load(out)
