@@ -23,22 +23,23 @@ MAY = {
     "nn": (set(), {"nn"}),
     "diffusion": (set(), {"diffusion"}),
     "conditioning": (set(), {"diffusion"}),
-    "text": ({"transformers", "safetensors"}, {"text"}),
+    "text": ({"transformers", "safetensors"}, {"atomic", "text"}),
     "checkpoint": ({"safetensors"}, {"nn", "diffusion", "text", "checkpoint"}),
     "sampling": (set(), {"diffusion", "conditioning", "checkpoint"}),
     "cascade": (set(), {"nn", "diffusion", "conditioning", "text", "checkpoint", "sampling"}),
+    "atomic": (set(), set()),
     "grid": (set(), set()),
     "data": ({"webdataset"}, {"data", "text"}),
     "data/module": ({"webdataset", "lightning"}, {"data", "text"}),
     "training": (
         {"lightning", "wandb", "safetensors"},
-        {"nn", "diffusion", "conditioning", "text", "sampling", "cascade", "checkpoint", "grid", "data", "training"},
+        {"nn", "diffusion", "conditioning", "text", "sampling", "cascade", "checkpoint", "atomic", "grid", "data", "training"},
     ),
     "evaluation": (
         {"torchmetrics"},
-        {"nn", "diffusion", "conditioning", "text", "sampling", "cascade", "checkpoint", "grid", "data", "evaluation"},
+        {"nn", "diffusion", "conditioning", "text", "sampling", "cascade", "checkpoint", "atomic", "grid", "data", "evaluation"},
     ),
-    "programs": (HEAVY, {"nn", "diffusion", "conditioning", "text", "sampling", "cascade", "checkpoint", "grid", "data", "training", "evaluation", "programs"}),
+    "programs": (HEAVY, {"nn", "diffusion", "conditioning", "text", "sampling", "cascade", "checkpoint", "atomic", "grid", "data", "training", "evaluation", "programs"}),
 }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from imagen.atomic import write_text
 from imagen.checkpoint import read_release
 from imagen.data.shapes import draw, parse
 from imagen.evaluation.color_drift import color_drift
@@ -44,15 +45,7 @@ class Clock:
             yield
         finally:
             self.seconds[step] = self.seconds.get(step, 0.0) + time.perf_counter() - start
-            self.file.parent.mkdir(parents=True, exist_ok=True)
             write_text(self.file, json.dumps(self.seconds, indent=2))
-
-
-def write_text(file: Path, text: str) -> None:
-    """Write aside and rename: `file` is the old one or the new one, never half of it."""
-    aside = file.with_name(file.name + ".aside")
-    aside.write_text(text)
-    aside.replace(file)
 
 
 def summarize(
@@ -155,15 +148,12 @@ def write_page(
         f"{summary['machine']['processor']} ({summary['machine']['threads']} threads). "
         f"{summary['samples']} pictures of each held-out split were judged by image analysis, without learned weights."
     )
-    test, unseen = drawn["test"], drawn["unseen"]
     verdicts = {name: _cards(d, range(len(d.captions))) for name, d in drawn.items()}
     sections = {
         "Held-out prompts: each stage's picture": verdicts["test"][:24],
         "Color-shape pairs never seen in training": verdicts["unseen"][:12],
         "What it got wrong": [c for d in verdicts.values() for c in d if c.verdict][:24],
     }
-    assert len(test.captions) == len(verdicts["test"])
-    assert len(unseen.captions) == len(verdicts["unseen"])
     page = Page(
         title="Imagen: a text-to-image cascade, from one command",
         lead=lead,
@@ -178,7 +168,7 @@ def write_page(
             "Parameters: " + ", ".join(f"{run} {count:,}" for run, count in summary["parameters"].items()),
         ],
     )
-    write_grid(out / "samples.png", test)
+    write_grid(out / "samples.png", drawn["test"])
     file = out / "index.html"
     write_text(file, render(page))
     return file

@@ -15,6 +15,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from imagen.atomic import write_text
 from imagen.evaluation.demo_report import Clock, print_figures, summarize, write_page
 from imagen.evaluation.shapes_samples import Settings, draw_split, draw_sweep
 from imagen.programs.build import program
@@ -66,14 +67,13 @@ class Recipe:
 
 def guard(out: Path, settings: dict[str, Any]) -> None:
     """Refuse to mix two demos in one folder: the settings of the first are kept beside its results."""
-    out.mkdir(parents=True, exist_ok=True)
     file = out / "demo.json"
     if file.exists() and (before := json.loads(file.read_text())) != settings:
         keys = sorted(k for k in before.keys() | settings.keys() if before.get(k) != settings.get(k))
         raise ValueError(
             f"out={out} holds a demo with other settings ({', '.join(keys)}): give another out=FOLDER, or remove that one"
         )
-    file.write_text(json.dumps(settings, indent=2))
+    write_text(file, json.dumps(settings, indent=2))
 
 
 @program("demo")

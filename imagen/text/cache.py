@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from imagen.atomic import write_text
 from imagen.text.encoder import Key, TextEncoder, refuse_empty
 
 CONFIGURED = (
@@ -172,9 +173,7 @@ def _claim(folder: Path, key: Key) -> Path:
             )
         return path
     path.mkdir(parents=True, exist_ok=True)
-    aside = path / f"key.{os.getpid()}.part"
-    aside.write_text(json.dumps(key, indent=2, sort_keys=True) + "\n")
-    os.replace(aside, path / "key.json")
+    write_text(path / "key.json", json.dumps(key, indent=2, sort_keys=True) + "\n")
     return path
 
 

@@ -14,8 +14,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 from tqdm import tqdm
 
+from imagen.atomic import write_text
 from imagen.diffusion.loss import by_noise_level
-from imagen.training.run_folder import RunFolder, write_text
+from imagen.training.run_folder import RunFolder
 
 EDGES = (-8.0, -4.0, -2.0, 0.0, 2.0, 4.0, 8.0)
 """Bounds of the bins in logsnr."""

@@ -19,6 +19,8 @@ from typing import Any
 
 import yaml
 
+from imagen.atomic import write_text
+
 OPERATIONAL = (
     "name",
     "runs",
@@ -113,14 +115,6 @@ def first_process() -> bool:
     yet."""
     ranks = (os.environ.get(name) for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
     return next((rank for rank in ranks if rank is not None), "0") == "0"
-
-
-def write_text(path: Path, text: str) -> None:
-    """All of it or nothing: written beside and moved."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(text)
-    os.replace(beside, path)
 
 
 def flat(config: Any, prefix: str = "") -> dict[str, Any]:
