@@ -18,8 +18,8 @@ PEAK = "matmul peak"
 class Contestant:
     """A network and its steps by task: "train" (forward, backward, AdamW), "sample" (one guided evaluation).
 
-    `library` groups the variants of one code base; `compared` is False for extras, which are printed but are
-    not the comparison.
+    `library` groups the variants of one code base. Like is compared with like: those of one `precision`.
+    `compared` is False for extras, which are printed but are not the comparison.
     """
 
     name: str
@@ -27,6 +27,7 @@ class Contestant:
     network: str
     parameters: int
     steps: dict[str, Step]
+    precision: str = "float32"
     compared: bool = True
 
 
@@ -40,6 +41,7 @@ class Row:
     network: str
     task: str
     parameters: int
+    precision: str
     compared: bool
     flop: int
     flop_torch: int
@@ -126,7 +128,8 @@ def run(
         # The first call counts, and with the second warms up: kernels chosen, optimizer's state allocated.
         flop, flop_torch = count(c.steps[task])
         c.steps[task]()
-        rows.append(Row(c.name, c.library, c.network, task, c.parameters, c.compared, flop, flop_torch))
+        row = Row(c.name, c.library, c.network, task, c.parameters, c.precision, c.compared, flop, flop_torch)
+        rows.append(row)
     peak_step, peak_flop = matmul_step()
     peak_step()
     steps = {PEAK: peak_step} | {c.name: c.steps[task] for c in contestants}
@@ -137,11 +140,11 @@ def run(
 
 
 def better_peer(rows: Sequence[Row], row: Row) -> Row | None:
-    """The fastest of the other libraries, in useful FLOP/s, at the same network and task; no extras."""
+    """The fastest of the other libraries, in useful FLOP/s, at the same network, task and precision; no
+    extras."""
+    same = (row.network, row.task, row.precision)
     peers = [
-        r
-        for r in rows
-        if (r.network, r.task) == (row.network, row.task) and r.library != "ours" and r.compared
+        r for r in rows if (r.network, r.task, r.precision) == same and r.library != "ours" and r.compared
     ]
     return max(peers, key=lambda r: r.rate, default=None)
 
@@ -155,9 +158,9 @@ def table(rows: Sequence[Row], peak: float) -> str:
     lines = [head, "-" * len(head)]
     last = None
     for row in rows:
-        if last and last != (row.network, row.task):
+        if last and last != (row.network, row.task, row.precision):
             lines.append("")
-        last = (row.network, row.task)
+        last = (row.network, row.task, row.precision)
         peer = better_peer(rows, row) if row.library == "ours" else None
         ratio = f"{row.rate / peer.rate:>7.2f}" if peer else f"{'':>7}"
         name = row.name if row.compared else f"({row.name})"

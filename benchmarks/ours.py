@@ -2,11 +2,10 @@
 
 import argparse
 from collections import defaultdict
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from measure import Contestant, Step
-from setting import GUIDANCE, TEXT_DIM, Setting
+from setting import GUIDANCE, TEXT_DIM, Setting, precision
 from setting import base as base_setting
 from setting import efficient as efficient_setting
 from torch import Tensor, nn
@@ -27,7 +26,7 @@ def contestant(
     name: str, network: str, net: nn.Module, s: Setting, bf16: bool = False, compiled: bool = False
 ) -> Contestant:
     """Training: forward, loss, backward, AdamW. Guided: one doubled evaluation and dynamic thresholding,
-    all that a sampler calls; the text is read beforehand. `bf16` (autocast) and `compiled` are extras."""
+    all that a sampler calls; the text is read beforehand. `compiled` is an extra."""
     net = net.to(memory_format=torch.channels_last)
     if compiled:
         net.compile()
@@ -37,11 +36,8 @@ def contestant(
     logsnr = torch.tensor(0.5)
     guided: list = []
 
-    def precision() -> AbstractContextManager:
-        return torch.autocast("cpu", torch.bfloat16) if bf16 else nullcontext()
-
     def train() -> None:
-        with precision():
+        with precision(bf16):
             error = loss(denoiser, s.x, cond, s.t, s.noise).mean()
         error.backward()
         optimizer.step()
@@ -49,14 +45,14 @@ def contestant(
 
     @torch.inference_mode()
     def sample() -> Tensor:
-        with precision():
+        with precision(bf16):
             if not guided:  # once a sampling run: the text's keys and values
                 guided.append(guide(denoiser, cond, GUIDANCE, Dynamic(0.995)))
             return guided[0](s.noise, logsnr)
 
     count = sum(p.numel() for p in net.parameters())
     steps: dict[str, Step] = {"train": train, "sample": sample}
-    return Contestant(name, "ours", network, count, steps, compared=not (bf16 or compiled))
+    return Contestant(name, "ours", network, count, steps, "bf16" if bf16 else "float32", not compiled)
 
 
 def base(s: Setting, **extra: bool) -> Contestant:

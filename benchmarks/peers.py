@@ -1,7 +1,7 @@
 """The peers: diffusers with DeepFloyd IF's blocks, and imagen-pytorch, at our widths and on our pictures.
 
-Each as its own defaults have it: float32, contiguous memory (channels-last is an extra), its own loss, its
-own way of guiding. Guided sampling is both halves of the network and their combination; thresholding is left
+Each as its own defaults have it: contiguous memory (channels-last is an extra), its own loss, its own way of
+guiding; in float32, and in bfloat16 by autocast. Guided sampling is both halves of the network and their combination; thresholding is left
 out for the peers, a few milliseconds in their favour. diffusers gets no mask, as in its IF pipelines.
 """
 
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from measure import Contestant
 from offline import imagen_pytorch as ip
-from setting import GUIDANCE, TEXT_DIM, Setting
+from setting import GUIDANCE, TEXT_DIM, Setting, precision
 from torch import Tensor, nn
 
 with warnings.catch_warnings():
@@ -66,7 +66,9 @@ def parameters(net: nn.Module) -> int:
     return sum(p.numel() for p in net.parameters())
 
 
-def diffusers(name: str, network: str, config: dict, s: Setting, channels_last: bool = False) -> Contestant:
+def diffusers(
+    name: str, network: str, config: dict, s: Setting, channels_last: bool = False, bf16: bool = False
+) -> Contestant:
     """A U-Net of diffusers. Training: squared error of the noise (its variance channels unused, as in its
     training scripts). Guided: the batch doubled, as in its IF pipelines."""
     layout = torch.channels_last if channels_last else torch.contiguous_format
@@ -83,16 +85,19 @@ def diffusers(name: str, network: str, config: dict, s: Setting, channels_last: 
 
     def train() -> None:
         z = given(scheduler.add_noise(s.x, s.noise, time))
-        out = net(z, time, s.text, class_labels=level, return_dict=False)[0]
-        F.mse_loss(out[:, :3], s.noise).backward()
+        with precision(bf16):
+            out = net(z, time, s.text, class_labels=level, return_dict=False)[0]
+            loss = F.mse_loss(out[:, :3], s.noise)
+        loss.backward()
         optimizer.step()
         optimizer.zero_grad()
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def sample() -> Tensor:
         z = given(s.noise)
         labels = None if level is None else level.repeat(2)
-        out = net(torch.cat([z, z]), time[0], doubled_text, class_labels=labels, return_dict=False)[0]
+        with precision(bf16):
+            out = net(torch.cat([z, z]), time[0], doubled_text, class_labels=labels, return_dict=False)[0]
         without, with_text = out[:, :3].chunk(2)
         return without + GUIDANCE * (with_text - without)
 
@@ -102,11 +107,14 @@ def diffusers(name: str, network: str, config: dict, s: Setting, channels_last: 
         network,
         parameters(net),
         {"train": train, "sample": sample},
-        compared=not channels_last,
+        "bf16" if bf16 else "float32",
+        not channels_last,
     )
 
 
-def imagen_pytorch(name: str, network: str, s: Setting, channels_last: bool = False) -> Contestant:
+def imagen_pytorch(
+    name: str, network: str, s: Setting, channels_last: bool = False, bf16: bool = False
+) -> Contestant:
     """A U-Net of imagen-pytorch, its preset after the paper at our widths. Training: `Imagen`'s own loss.
     Guided: its own two passes, `forward_with_cond_scale`."""
     layout = torch.channels_last if channels_last else torch.contiguous_format
@@ -131,14 +139,17 @@ def imagen_pytorch(name: str, network: str, s: Setting, channels_last: bool = Fa
 
     def train() -> None:
         net.train()
-        imagen(images, text_embeds=s.text, text_masks=s.mask, unet_number=number).backward()
+        with precision(bf16):
+            loss = imagen(images, text_embeds=s.text, text_masks=s.mask, unet_number=number)
+        loss.backward()
         optimizer.step()
         optimizer.zero_grad()
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def sample() -> Tensor:
         net.eval()
-        return net.forward_with_cond_scale(z, log_snr, cond_scale=GUIDANCE, **given)
+        with precision(bf16):
+            return net.forward_with_cond_scale(z, log_snr, cond_scale=GUIDANCE, **given)
 
     return Contestant(
         name,
@@ -146,23 +157,24 @@ def imagen_pytorch(name: str, network: str, s: Setting, channels_last: bool = Fa
         network,
         parameters(net),
         {"train": train, "sample": sample},
-        compared=not channels_last,
+        "bf16" if bf16 else "float32",
+        not channels_last,
     )
 
 
-def base(s: Setting, channels_last: bool = False) -> list[Contestant]:
+def base(s: Setting, channels_last: bool = False, bf16: bool = False) -> list[Contestant]:
     """Both peers' base networks, 64 x 64."""
-    tail = ", channels-last" if channels_last else ""
+    tail = ", channels-last" * channels_last + ", bf16" * bf16
     return [
-        diffusers(f"diffusers IF-I{tail}", "base", IF_BASE, s, channels_last),
-        imagen_pytorch(f"imagen-pytorch base{tail}", "base", s, channels_last),
+        diffusers(f"diffusers IF-I{tail}", "base", IF_BASE, s, channels_last, bf16),
+        imagen_pytorch(f"imagen-pytorch base{tail}", "base", s, channels_last, bf16),
     ]
 
 
-def efficient(s: Setting, channels_last: bool = False) -> list[Contestant]:
+def efficient(s: Setting, channels_last: bool = False, bf16: bool = False) -> list[Contestant]:
     """Both peers' super-resolution networks, 64 -> 256."""
-    tail = ", channels-last" if channels_last else ""
+    tail = ", channels-last" * channels_last + ", bf16" * bf16
     return [
-        diffusers(f"diffusers IF-II{tail}", "efficient", IF_SUPER_RESOLUTION, s, channels_last),
-        imagen_pytorch(f"imagen-pytorch SR{tail}", "efficient", s, channels_last),
+        diffusers(f"diffusers IF-II{tail}", "efficient", IF_SUPER_RESOLUTION, s, channels_last, bf16),
+        imagen_pytorch(f"imagen-pytorch SR{tail}", "efficient", s, channels_last, bf16),
     ]

@@ -25,8 +25,9 @@ NOTES = """\
 train: forward, loss, backward, optimizer (fused AdamW for all).
 sample: both halves of guidance; ours with dynamic thresholding on top.
 GFLOP: products, convolutions and attention, by torch's counter, which was taught the CPU's fused attention.
-of peak: GFLOP / median seconds / float32 matmul peak. x peer: ours over the better peer, in useful FLOP/s.
-In brackets: extras, not the comparison. The rest is float32, each library by its own defaults."""
+of peak: GFLOP / median seconds / float32 matmul peak. x peer: ours over the better peer of the same precision, in
+useful FLOP/s. bf16: autocast, on processors with AMX. In brackets: extras, not the comparison. Otherwise each
+library by its own defaults."""
 
 
 def processor() -> str:
@@ -51,7 +52,7 @@ def machine() -> dict[str, str | int | bool]:
 
 
 def contestants(network: str, channels_last: bool, compiled: bool) -> list[Contestant]:
-    """Everybody on one network, ours first, the extras last."""
+    """Everybody on one network, by precision, ours first."""
     make, rivals, s = {
         "base": (ours.base, peers.base, setting.base()),
         "efficient": (ours.efficient, peers.efficient, setting.efficient()),
@@ -59,10 +60,10 @@ def contestants(network: str, channels_last: bool, compiled: bool) -> list[Conte
     found = [make(s), *rivals(s)]
     if channels_last:
         found += rivals(s, channels_last=True)
-    if torch.cpu._is_amx_tile_supported():  # without it, bfloat16 is slower than float32 on a CPU
-        found.append(make(s, bf16=True))
     if compiled:
         found.append(make(s, compiled=True))
+    if torch.cpu._is_amx_tile_supported():  # without it, bfloat16 is slower than float32 on a CPU
+        found += [make(s, bf16=True), *rivals(s, bf16=True)]
     return found
 
 

@@ -1,5 +1,6 @@
 """What all contestants are given: the same pictures and texts."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -45,3 +46,8 @@ def base() -> Setting:
 def efficient() -> Setting:
     """64 -> 256, two pictures."""
     return setting(256, 2, lowres=True)
+
+
+def precision(bf16: bool) -> AbstractContextManager:
+    """float32, or products in bfloat16 with weights, loss and optimizer in float32 (autocast), for anyone."""
+    return torch.autocast("cpu", torch.bfloat16) if bf16 else nullcontext()
