@@ -7,13 +7,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from imagen.nn.attention import CrossAttention, SelfAttention
 from imagen.nn.blocks import DBlock, UBlock, add_skip
-from imagen.nn.embeddings import NoiseEmbedding
+from imagen.nn.embeddings import Conditions, beside
 from imagen.nn.layers import Norm, conv, zero
 from imagen.nn.text import TextConditioner, TextContext
 
@@ -79,8 +78,7 @@ class EfficientUNet(nn.Module):
             text_layers.append((heads, max(1, 2 * width // heads)))
             return KINDS[kind](width, *text_layers[-1])
 
-        self.time = NoiseEmbedding(widths[0], embed_dim)
-        self.lowres_level = NoiseEmbedding(widths[0], embed_dim) if lowres else None
+        self.conditions = Conditions(widths[0], embed_dim, lowres)
         self.stem = conv(6 if lowres else 3, widths[0])
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         outer = [widths[0], *widths[:-1]]
@@ -100,15 +98,9 @@ class EfficientUNet(nn.Module):
         lowres: Tensor | None = None,
         lowres_logsnr: Tensor | None = None,
     ) -> Tensor:
-        emb = self.time(logsnr) + context.pooled
-        if self.lowres_level is not None:
-            assert lowres is not None
-            assert lowres_logsnr is not None
-            emb = emb + self.lowres_level(lowres_logsnr)
-            z = torch.cat([z, lowres], dim=1)
-        emb = F.silu(emb)
+        emb = self.conditions(logsnr, context.pooled, lowres_logsnr)
         keys_values = iter(context.keys_values)
-        x = stem = self.stem(z.contiguous(memory_format=torch.channels_last))
+        x = stem = self.stem(beside(z, lowres))
         skips: list[Tensor | None] = []
         for block in self.down:
             x = self._run(block, keys_values, context.mask, x, emb)

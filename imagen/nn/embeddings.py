@@ -3,6 +3,7 @@
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -27,6 +28,30 @@ class NoiseEmbedding(nn.Module):
         exponents = torch.linspace(-5, 3, self.pairs, device=logsnr.device, dtype=exact)
         angle = logsnr.to(exact)[:, None] * torch.exp2(exponents)
         return self.mlp(torch.cat([angle.sin(), angle.cos()], dim=1).to(weight.dtype))
+
+
+class Conditions(nn.Module):
+    """logsnr (B,), pooled text (B, E), lowres_logsnr (B,) or None -> emb (B, E), what every block is told: the sum
+    of time, text and, with `lowres`, the augmentation level of the low-resolution picture (appendix B), after
+    SiLU."""
+
+    def __init__(self, features: int, embed_dim: int, lowres: bool) -> None:
+        super().__init__()
+        self.time = NoiseEmbedding(features, embed_dim)
+        self.lowres_level = NoiseEmbedding(features, embed_dim) if lowres else None
+
+    def forward(self, logsnr: Tensor, pooled: Tensor, lowres_logsnr: Tensor | None) -> Tensor:
+        emb = self.time(logsnr) + pooled
+        if self.lowres_level is not None:
+            assert lowres_logsnr is not None
+            emb = emb + self.lowres_level(lowres_logsnr)
+        return F.silu(emb)
+
+
+def beside(z: Tensor, lowres: Tensor | None) -> Tensor:
+    """z and lowres (B, 3, H, W) -> (B, 6, H, W), or z alone; channels-last."""
+    joined = z if lowres is None else torch.cat([z, lowres], dim=1)
+    return joined.contiguous(memory_format=torch.channels_last)
 
 
 class PlaceEmbedding(nn.Module):

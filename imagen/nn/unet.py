@@ -7,13 +7,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from imagen.nn.attention import SelfAttention
 from imagen.nn.blocks import ResBlock
-from imagen.nn.embeddings import NoiseEmbedding, PlaceEmbedding
+from imagen.nn.embeddings import Conditions, PlaceEmbedding, beside
 from imagen.nn.layers import Norm, conv, zero
 from imagen.nn.text import TextConditioner, TextContext
 
@@ -79,8 +78,7 @@ class UNet(nn.Module):
                 text_layers.append((heads, head_channels))
             return ResBlock(channels_in, channels_out, embed_dim, resample, attention)
 
-        self.time = NoiseEmbedding(width, embed_dim)
-        self.lowres_level = NoiseEmbedding(width, embed_dim) if lowres else None
+        self.conditions = Conditions(width, embed_dim, lowres)
         self.stem = conv(6 if lowres else 3, width)
         self.places = PlaceEmbedding(width) if places else nn.Identity()
         channels, skips = width, [width]
@@ -113,15 +111,9 @@ class UNet(nn.Module):
         lowres: Tensor | None = None,
         lowres_logsnr: Tensor | None = None,
     ) -> Tensor:
-        emb = self.time(logsnr) + context.pooled
-        if self.lowres_level is not None:
-            assert lowres is not None
-            assert lowres_logsnr is not None
-            emb = emb + self.lowres_level(lowres_logsnr)
-            z = torch.cat([z, lowres], dim=1)
-        emb = F.silu(emb)
+        emb = self.conditions(logsnr, context.pooled, lowres_logsnr)
         keys_values = iter(context.keys_values)
-        x = self.places(self.stem(z.contiguous(memory_format=torch.channels_last)))
+        x = self.places(self.stem(beside(z, lowres)))
         skips = [x]
         for layer in self.down:
             x = self._run(layer, x, emb, keys_values, context.mask)

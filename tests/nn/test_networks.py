@@ -136,6 +136,21 @@ def test_checkpointing_changes_no_gradient(kind):
     torch.testing.assert_close(gradients[0], gradients[1])
 
 
+@pytest.mark.parametrize(("kind", "checkpointing"), [("base_sr", False), ("sr_self", True)])
+def test_compiled_in_place_it_is_the_same_network(kind, checkpointing):
+    """One graph without breaks; the weights keep their names, so that checkpoints do not know of it."""
+    net, compiled = network(kind, checkpointing=checkpointing), network(kind, checkpointing=checkpointing)
+    compiled.compile(fullgraph=True, backend="aot_eager")
+    assert list(compiled.state_dict()) == list(net.state_dict())
+    for one in (net, compiled):
+        one(context=one.text(*text()), **inputs(kind)).square().sum().backward()
+    for own, other in zip(net.parameters(), compiled.parameters()):
+        torch.testing.assert_close(own.grad, other.grad, rtol=1e-4, atol=1e-4)
+    with torch.no_grad():
+        expected, out = (one(context=one.text(*text()), **inputs(kind)) for one in (net, compiled))
+    torch.testing.assert_close(out, expected)
+
+
 @each_network
 def test_arguments_rebuild_it(kind):
     net = network(kind)
