@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from imagen.training.optimizers import Adafactor, MakeOptimizer, factored_dims
@@ -134,16 +136,23 @@ class Kept:
             )
         ]
         try:
-            with torch.autograd.graph.saved_tensors_hooks(self._pack, lambda tensor: tensor):
+            with (
+                torch.autograd.graph.saved_tensors_hooks(self._pack, lambda tensor: tensor),
+                FusedAttention(self),
+            ):
                 yield
         finally:
             for handle in handles:
                 handle.remove()
 
-    def _pack(self, tensor: Tensor) -> Tensor:
+    def keep(self, tensor: Tensor) -> None:
+        """One more tensor that the backward pass will want."""
         storage = tensor.untyped_storage()
         if storage._cdata not in self.weights:
             self.saved.setdefault(storage._cdata, (storage, self.current))
+
+    def _pack(self, tensor: Tensor) -> Tensor:
+        self.keep(tensor)
         return tensor
 
     def _entering(self, number: int) -> Callable[..., None]:
@@ -157,6 +166,24 @@ class Kept:
 
     def _leave(self, *_: Any) -> None:
         self.current = None
+
+
+class FusedAttention(TorchFunctionMode):
+    """On the meta device attention is written out and would keep its scores; the kernels that train keep its
+    inputs and its output alone."""
+
+    def __init__(self, kept: Kept) -> None:
+        super().__init__()
+        self.kept = kept
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is not F.scaled_dot_product_attention:
+            return func(*args, **(kwargs or {}))
+        with torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor):
+            out = func(*args, **(kwargs or {}))
+        for tensor in (*args[:3], out):
+            self.kept.keep(tensor)
+        return out
 
 
 @dataclass(frozen=True)

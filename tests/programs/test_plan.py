@@ -54,19 +54,28 @@ def test_every_experiment_has_a_plan(
     assert "does NOT fit" in out or "fits in" in out
 
 
-def test_counts_are_those_of_the_real_network() -> None:
-    """Bytes that autograd keeps, counted again on a network that exists, and its parameters."""
-    stage = meta_stage(*TOY)
+@pytest.mark.parametrize("side", [8, 32])
+def test_counts_are_those_of_the_real_network(side: int) -> None:
+    """Bytes that autograd keeps, counted again on a network that exists, and its parameters. At 32 x 32 the scores
+    of attention, which fused kernels do not keep, would be most of it."""
+    stage = meta_stage(*TOY, f"stage.resolution={side}")
     cost = measure(stage, tokens=5)
     arguments = stage.denoiser.net.arguments
     assert isinstance(arguments, dict)
-    net, side = UNet(**arguments), stage.resolution
-    kept = Kept(net)
-    with kept.watching():
+    net = UNet(**arguments)
+    kept: dict[int, torch.UntypedStorage] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage()._cdata] = tensor.untyped_storage()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         text = net.text(torch.zeros(1, 5, 12), torch.ones(1, 5, dtype=torch.bool))
         net(torch.zeros(1, 3, side, side), torch.zeros(1), text)
+    weights = {p.untyped_storage()._cdata for p in net.parameters()}
     assert cost.parameters == sum(p.numel() for p in net.parameters())
-    assert cost.activations == pytest.approx(kept.total, rel=0.1)
+    bytes_kept = sum(storage.nbytes() for at, storage in kept.items() if at not in weights)
+    assert cost.activations == pytest.approx(bytes_kept, rel=0.05)
     assert 0 < cost.checkpointed < cost.activations
     assert cost.step_flop == 3 * cost.sample_flop
 
