@@ -108,9 +108,8 @@ def _cards(drawn: Drawn, wanted: Sequence[int]) -> list[Card]:
     stages = [from_uint8(stage) for stage in drawn.stages]
     for i in wanted:
         verdict = score(judge(drawn.stages[-1][i]), parse(drawn.captions[i]))
-        cards.append(
-            Card(drawn.captions[i], [s[i] for s in stages], [k for k in KEYS if verdict[k] is False])
-        )
+        wrong = [key for key, right in verdict.items() if right is False and key != "scene"]
+        cards.append(Card(drawn.captions[i], [s[i] for s in stages], wrong))
     return cards
 
 

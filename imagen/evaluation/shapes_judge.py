@@ -82,7 +82,7 @@ def judge(picture: np.ndarray) -> Seen:
 
 
 def score(seen: Seen, asked: Asked) -> dict[str, bool | None]:
-    """Which of KEYS are right.
+    """Which of KEYS are right, and "size" and "background".
 
     Objects are first dealt out to the asked groups in the way that makes most right; then
     color     every object has its group's color, and no group is empty
@@ -91,19 +91,20 @@ def score(seen: Seen, asked: Asked) -> dict[str, bool | None]:
     relation  the centre of every object of one group lies on the asked side of every one of the other, and
               the groups' mean centres are further apart on that axis than on the other; None where the
               caption asks for none
-    scene     all of these at once, and the size and the background where the caption says them
+    size, background  None where the caption does not say them
+    scene     all of these at once
     Textures are not judged.
     """
-    background = asked.background is None or seen.background == asked.background
+    background = None if asked.background is None else seen.background == asked.background
     best: tuple[tuple[bool, int, int], dict[str, bool | None]] | None = None
     for groups in _dealt(seen.objects[:MOST], len(asked.groups)):
         found, agreeing = _compare(groups, asked)
         if len(seen.objects) > MOST:
             found["count"] = False
-        sizes = all(
-            o.size == wanted.size for wanted, group in zip(asked.groups, groups) if wanted.size for o in group
-        )
-        found["scene"] = background and sizes and all(value is not False for value in found.values())
+        sized = [(wanted.size, group) for wanted, group in zip(asked.groups, groups) if wanted.size]
+        found["size"] = all(o.size == size for size, group in sized for o in group) if sized else None
+        found["background"] = background
+        found["scene"] = all(value is not False for value in found.values())
         rank = (bool(found["scene"]), sum(value is True for value in found.values()), agreeing)
         if best is None or rank > best[0]:
             best = rank, found

@@ -141,6 +141,21 @@ def test_swaps_are_told_apart(drawn: str, asked: str, wrong: set[str]) -> None:
     assert found["scene"] is False
 
 
+def test_size_and_background_have_their_own_verdict() -> None:
+    scene = next(
+        s for i in range(1000) if len((s := scene_of("train", 0, i)).groups) == 1 and s.background == "white"
+    )
+    seen = judge(draw(scene, 64))
+    right = score(seen, asked_of(scene))
+    assert (right["size"], right["background"], right["scene"]) == (True, True, True)
+    other = "small" if seen.objects[0].size == "large" else "large"
+    group = replace(asked_of(scene).groups[0], size=other)
+    wrong = score(seen, replace(asked_of(scene), groups=(group,), background="black"))
+    assert {key for key, value in wrong.items() if value is False} == {"size", "background", "scene"}
+    silent = score(seen, replace(asked_of(scene), groups=(replace(group, size=None),), background=None))
+    assert (silent["size"], silent["background"], silent["scene"]) == (None, None, True)
+
+
 @pytest.mark.parametrize("picture", [BLANK, np.zeros_like(BLANK)], ids=["white", "black"])
 def test_an_empty_picture_scores_nothing(picture: np.ndarray) -> None:
     assert alignment([picture], ["a red circle left of a blue star"]) == dict.fromkeys(KEYS, 0.0)
