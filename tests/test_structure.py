@@ -23,23 +23,24 @@ MAY = {
     "nn": (set(), {"nn"}),
     "diffusion": (set(), {"diffusion"}),
     "conditioning": (set(), {"diffusion"}),
-    "text": ({"transformers", "safetensors"}, {"atomic", "text"}),
-    "checkpoint": ({"safetensors"}, {"nn", "diffusion", "text", "checkpoint"}),
+    "text": ({"transformers", "safetensors"}, {"files", "text"}),
+    "checkpoint": ({"safetensors"}, {"nn", "diffusion", "text", "files", "checkpoint"}),
     "sampling": (set(), {"diffusion", "conditioning", "checkpoint"}),
     "cascade": (set(), {"nn", "diffusion", "conditioning", "text", "checkpoint", "sampling"}),
-    "atomic": (set(), set()),
+    "files": (set(), set()),
     "grid": (set(), set()),
-    "data": ({"webdataset"}, {"data", "text"}),
-    "data/module": ({"webdataset", "lightning"}, {"data", "text"}),
+    "progress": (set(), set()),
+    "data": ({"webdataset"}, {"data", "text", "files", "progress"}),
+    "data/module": ({"webdataset", "lightning"}, {"data", "text", "files", "progress"}),
     "training": (
         {"lightning", "wandb", "safetensors"},
-        {"nn", "diffusion", "conditioning", "text", "sampling", "cascade", "checkpoint", "atomic", "grid", "data", "training"},
+        {"nn", "diffusion", "conditioning", "text", "sampling", "cascade", "checkpoint", "files", "grid", "progress", "data", "training"},
     ),
     "evaluation": (
         {"torchmetrics"},
-        {"nn", "diffusion", "conditioning", "text", "sampling", "cascade", "checkpoint", "atomic", "grid", "data", "evaluation"},
+        {"nn", "diffusion", "conditioning", "text", "sampling", "cascade", "checkpoint", "files", "grid", "progress", "data", "evaluation"},
     ),
-    "programs": (HEAVY, {"nn", "diffusion", "conditioning", "text", "sampling", "cascade", "checkpoint", "atomic", "grid", "data", "training", "evaluation", "programs"}),
+    "programs": (HEAVY, {"nn", "diffusion", "conditioning", "text", "sampling", "cascade", "checkpoint", "files", "grid", "progress", "data", "training", "evaluation", "programs"}),
 }  # fmt: skip
 
 

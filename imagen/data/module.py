@@ -116,15 +116,8 @@ class Shards(LightningDataModule):
 
     @property
     def _share(self) -> int:
-        """B of one rank and micro-batch."""
         accumulate = self.trainer.accumulate_grad_batches if self.trainer is not None else 1
-        share, rest = divmod(self.batch_size, self._world * accumulate)
-        if rest or not share:
-            raise ValueError(
-                f"data.batch_size={self.batch_size}: must divide by {self._world} processes x "
-                f"trainer.accumulate={accumulate}"
-            )
-        return share
+        return micro_batch(self.batch_size, self._world, accumulate)
 
     def _validation(self) -> list[Shard]:
         train, val = self.where
@@ -166,6 +159,16 @@ class Shards(LightningDataModule):
             persistent_workers=self.workers > 0,
             pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
         )
+
+
+def micro_batch(batch_size: int, world: int, accumulate: int) -> int:
+    """Pairs of one process and micro-batch, of `batch_size` a step. ValueError when it does not divide."""
+    share, rest = divmod(batch_size, world * accumulate)
+    if rest or not share:
+        raise ValueError(
+            f"data.batch_size={batch_size}: must divide by {world} processes x trainer.accumulate={accumulate}"
+        )
+    return share
 
 
 def _first_split(folder: str | Path, names: tuple[str, ...]) -> list[Shard]:

@@ -11,12 +11,12 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
-from tqdm import tqdm
 
 from imagen.data.order import Order, chance
 from imagen.data.pictures import decode, fit
 from imagen.data.shards import Shard, captions_of, picture_of
 from imagen.data.sources.source import BadPair
+from imagen.progress import bar
 from imagen.text import Embeddings, pad
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class FromMemory:
         self.shards = reader.shards
         self._items: list[list[Item | BadPair]] = [
             [_tried(reader, number, row) for row in range(shard.samples)]
-            for number, shard in enumerate(tqdm(self.shards, desc="pictures into memory", unit="shard"))
+            for number, shard in enumerate(bar(self.shards, desc="pictures into memory", unit="shard"))
         ]
 
     def __call__(self, shard: int, row: int, place: float) -> Item:

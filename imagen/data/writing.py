@@ -12,6 +12,7 @@ from webdataset.writer import TarWriter
 
 from imagen.data.shards import bounds_of, scan
 from imagen.data.sources.source import BadPair, Pair, Source
+from imagen.progress import bar
 from imagen.text import TextEncoder, open_embeddings, write_embeddings
 
 Index = dict[str, Any]
@@ -31,18 +32,20 @@ def write_shards(source: Source, folder: str | Path, shard_size: int = 2000, max
     splits: dict[str, list[Index]] = {}
     skipped: list[Index] = []
     total = sum(source.splits.values())
-    with tqdm(total=total, desc="pairs", unit="pair", mininterval=0.5) as bar:
+    with bar(total=total, desc="pairs", unit="pair") as pairs:
         for split, count in source.splits.items():
             for start in range(0, count, shard_size):
                 name, rows = (
                     f"{split}-{start // shard_size:06d}",
                     range(start, min(start + shard_size, count)),
                 )
-                shard = _written(folder, name, bar, rows) or _write(source, split, rows, folder, name, bar)
+                shard = _written(folder, name, pairs, rows) or _write(
+                    source, split, rows, folder, name, pairs
+                )
                 skipped += shard["skipped"]
                 splits.setdefault(split, []).append(shard)
                 if len(skipped) > max_bad * total:
-                    raise ValueError(f"{_told(skipped, bar.n)}: more than max_bad={max_bad} of all {total}")
+                    raise ValueError(f"{_told(skipped, pairs.n)}: more than max_bad={max_bad} of all {total}")
     if len(skipped) == total:
         raise ValueError(f"{_told(skipped, total)}: nothing is left to train on")
     index = {
@@ -60,16 +63,14 @@ def write_all_embeddings(folder: str | Path, encoder: TextEncoder) -> int:
     folder = Path(folder)
     splits = json.loads((folder / "index.json").read_text())["splits"]
     shards = [shard for split in splits.values() for shard in split["shards"] if shard["captions"]]
-    with tqdm(
-        total=sum(s["captions"] for s in shards), desc="embeddings", unit="caption", mininterval=0.5
-    ) as bar:
+    with bar(total=sum(s["captions"] for s in shards), desc="embeddings", unit="caption") as captions_done:
         for shard in shards:
             if _embedded(folder, shard["name"], encoder):
-                bar.update(shard["captions"])
+                captions_done.update(shard["captions"])
                 continue
             captions = [caption for entry in scan(folder / shard["name"]) for caption in entry.captions]
-            write_embeddings(folder, shard["name"], captions, encoder, bar.update)
-        return int(bar.n)
+            write_embeddings(folder, shard["name"], captions, encoder, captions_done.update)
+        return int(captions_done.n)
 
 
 def described(folder: str | Path, index: Index) -> str:
@@ -102,15 +103,15 @@ def _claim(folder: Path, settings: dict[str, Any]) -> None:
     _replace(path, settings, indent=1)
 
 
-def _written(folder: Path, name: str, bar: Any, rows: range) -> Index | None:
+def _written(folder: Path, name: str, pairs: tqdm, rows: range) -> Index | None:
     path = folder / "index" / f"{name}.json"
     if not path.exists():
         return None
-    bar.update(len(rows))
+    pairs.update(len(rows))
     return json.loads(path.read_text())
 
 
-def _write(source: Source, split: str, rows: range, folder: Path, name: str, bar: Any) -> Index:
+def _write(source: Source, split: str, rows: range, folder: Path, name: str, pairs: tqdm) -> Index:
     tar, aside = folder / f"{name}.tar", folder / f".{name}.tar.part"
     skipped: list[Index] = []
     # a fixed time and owner: the same pairs make the same bytes
@@ -120,7 +121,7 @@ def _write(source: Source, split: str, rows: range, folder: Path, name: str, bar
                 writer.write(_members(source.pair(split, row), f"{split}-{row:08d}"))
             except BadPair as bad:
                 skipped.append({"row": row, "kind": bad.kind, "reason": str(bad)})
-            bar.update()
+            pairs.update()
     entries = list(scan(aside))
     bounds, first_caption = bounds_of(entries)
     with aside.open("rb") as file:

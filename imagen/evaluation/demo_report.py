@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from imagen.atomic import write_text
 from imagen.checkpoint import read_release
 from imagen.data.shapes import draw, parse
 from imagen.evaluation.color_drift import color_drift
 from imagen.evaluation.gallery import Card, Page, render
 from imagen.evaluation.shapes_judge import KEYS, alignment, judge, score
 from imagen.evaluation.shapes_samples import Drawn, from_uint8
+from imagen.files import write_text
 from imagen.grid import captioned_grid
 
 # what the project promises, over at least 256 pictures of the last stage

@@ -16,6 +16,7 @@ from imagen.data.shapes.scene import Scene
 from imagen.diffusion.samplers import DPMSolverPP2M
 from imagen.diffusion.thresholding import Dynamic
 from imagen.grid import to_uint8
+from imagen.progress import bar
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,12 @@ class Drawn:
     stages: list[np.ndarray]
 
 
-def _teller(bar: tqdm, cascade: Cascade, start: int) -> Progress:
+def _teller(pictures_done: tqdm, cascade: Cascade, start: int) -> Progress:
     """Moves the bar over a batch that begins with picture `start`, each stage having an equal share of it."""
     names = [stage.name for stage in cascade.stages]
 
     def tell(stage: str, done: float, total: int) -> None:
-        bar.n = start + (names.index(stage) * total + done) / len(names)
-        bar.refresh()
+        pictures_done.update(start + (names.index(stage) * total + done) / len(names) - pictures_done.n)
 
     return tell
 
@@ -61,7 +61,7 @@ def _draw(
     folder.mkdir(parents=True, exist_ok=True)
     cascade, batches = None, []
     starts = range(0, len(captions), settings.batch_size)
-    bar = tqdm(
+    pictures_done = bar(
         total=len(captions),
         desc=label,
         unit="picture",
@@ -81,7 +81,7 @@ def _draw(
                 threshold=Dynamic(settings.percentile),
                 sampler=DPMSolverPP2M(),
                 batch_size=settings.batch_size,
-                progress=_teller(bar, cascade, start),
+                progress=_teller(pictures_done, cascade, start),
             )
             aside = file.with_suffix(".aside")
             with aside.open("wb") as handle:
@@ -89,9 +89,8 @@ def _draw(
             aside.replace(file)
         with np.load(file) as data:
             batches.append([data[k] for k in data.files])
-        bar.n = min(part.stop, len(captions))
-        bar.refresh()
-    bar.close()
+        pictures_done.update(min(part.stop, len(captions)) - pictures_done.n)
+    pictures_done.close()
     return [np.concatenate(parts) for parts in zip(*batches, strict=True)]
 
 

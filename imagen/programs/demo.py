@@ -15,9 +15,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from imagen.atomic import write_text
 from imagen.evaluation.demo_report import Clock, print_figures, summarize, write_page
 from imagen.evaluation.shapes_samples import Settings, draw_split, draw_sweep
+from imagen.files import write_text
 from imagen.programs.build import program
 
 # glibc gives large blocks back to the system after each use; keeping them saves a tenth of a CPU training step.

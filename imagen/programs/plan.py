@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from imagen.data.module import micro_batch
 from imagen.programs.build import build, program
 from imagen.training.cost import Cost, measure, memory
 from imagen.training.stage import Stage
@@ -24,6 +25,8 @@ def main(cfg: DictConfig) -> None:
         stage: Stage = build(cfg.stage)
     found = reckon(given, stage, measure(stage, given["plan"]["tokens"]))
     print(table(found))
+    if advice := remedy(found):
+        print(f"\n{advice}")
     if given["plan"]["json"] is not None:
         path = Path(given["plan"]["json"])
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,17 +51,17 @@ def reckon(given: dict[str, Any], stage: Stage, cost: Cost) -> dict[str, Any]:
     plan, trainer, batch = given["plan"], given["trainer"], given["data"]["batch_size"]
     chip = plan["chips"][plan["chip"]]
     devices = plan["devices"] or device_count(trainer)
+    micro = micro_batch(batch, devices, trainer["accumulate"])
     half = "16" in str(trainer["precision"])
     sharded = any(
         word in str(trainer["strategy"]).lower() for word in ("fsdp", "modelparallel", "model_parallel")
     )
     net: Any = stage.denoiser.net
-    kinds = {c: memory(cost, batch, devices, sharded, half, c) for c in (False, True)}
+    kinds = {c: memory(cost, micro, devices, sharded, half, c) for c in (False, True)}
     chosen = kinds[net.checkpointing]
     room = {c: chip["memory"] * 1e9 * 0.92 - kinds[c].fixed for c in kinds}
-    fits = {c: max(0, int(room[c] / (kinds[c].activations / batch))) for c in kinds}
-    global_batch = batch * devices * trainer["accumulate"]
-    step_flop = cost.step_flop * global_batch
+    fits = {c: max(0, int(room[c] / (kinds[c].activations / micro))) for c in kinds}
+    step_flop = cost.step_flop * batch
     peak = chip["bf16" if half else "fp32"] * 1e12
     seconds = step_flop / (peak * plan["mfu"] * devices)
     pixels = stage.resolution**2
@@ -77,10 +80,10 @@ def reckon(given: dict[str, Any], stage: Stage, cost: Cost) -> dict[str, Any]:
             "sampling_an_image": per_sample,
         },
         "batch": {
-            "device": batch,
+            "device": micro,
             "devices": devices,
             "accumulate": trainer["accumulate"],
-            "global": global_batch,
+            "global": batch,
         },
         "memory_a_device": {
             "strategy": "fsdp" if sharded else "ddp" if devices > 1 else "one device",
@@ -112,8 +115,8 @@ def reckon(given: dict[str, Any], stage: Stage, cost: Cost) -> dict[str, Any]:
             "peak_flops": peak,
             "mfu": plan["mfu"],
             "steps": trainer["max_steps"],
-            "images": trainer["max_steps"] * global_batch,
-            "epochs": trainer["max_steps"] * global_batch / plan["images"],
+            "images": trainer["max_steps"] * batch,
+            "epochs": trainer["max_steps"] * batch / plan["images"],
             "seconds_a_step": seconds,
             "device_hours": seconds * trainer["max_steps"] * devices / 3600,
             "days": seconds * trainer["max_steps"] / 86400,
@@ -160,7 +163,7 @@ def table(found: dict[str, Any]) -> str:
             f"a device; with {at['option']}=true {at['largest_batch_with_checkpointing']:,}",
         ),
         ("", "", ""),
-        ("shards", f"{large(disk['shards'])}B", f"{disk['images']:,} pictures stored at this resolution"),
+        ("shards", f"{large(disk['shards'])}B", f"plan.images={disk['images']} stored at this resolution"),
         ("embeddings", f"{large(disk['embeddings'])}B", "half precision, true lengths"),
         ("checkpoint, release", f"{large(disk['checkpoint'])}B", f"release: {large(disk['release'])}B"),
         ("", "", ""),
@@ -169,12 +172,37 @@ def table(found: dict[str, Any]) -> str:
             span(time["seconds_a_step"]),
             f"at {time['mfu']:.0%} of {large(time['peak_flops'])}FLOP/s a device",
         ),
-        ("the run", span(time["days"] * 86400), f"{time['steps']:,} steps, {time['epochs']:,.1f} epochs"),
+        (
+            "the run",
+            span(time["days"] * 86400),
+            f"{time['steps']:,} steps, {time['epochs']:,.1f} epochs of {disk['images']:,} pictures",
+        ),
         ("device-hours", f"{time['device_hours']:,.1f}", f"{batch['devices']} x {time['chip']}"),
         ("sampling, an image", span(time["seconds_a_sample"]), "on one device"),
     ]
     left, middle = (max(len(row[i]) for row in rows) for i in (0, 1))
     return "\n".join(f"{a:{left}}  {b:>{middle}}  {c}".rstrip() for a, b, c in rows)
+
+
+def remedy(found: dict[str, Any]) -> str | None:
+    """What to change when the run does not fit in the device's memory; None when it fits."""
+    batch, at, chip = found["batch"], found["memory_a_device"], found["time"]["chip"]
+    if at["total"] <= at["chip"]:
+        return None
+    wants = [] if at["checkpointing"] else [f"{at['option']}=true"]
+    kind = "with" if at["checkpointing"] or at["largest_batch_without_checkpointing"] == 0 else "without"
+    most = at[f"largest_batch_{kind}_checkpointing"]
+    if most == 0:
+        return (
+            f"It does NOT fit in one {chip}, even a picture at a time: shard it (FSDP) or take a larger chip."
+        )
+    share = batch["global"] // batch["devices"]
+    accumulate = next(n for n in range(1, share + 1) if share % n == 0 and share // n <= most)
+    precision = [] if "16" in at["precision"] else ["trainer.precision=bf16-mixed"]
+    found_by = [*(wants if kind == "with" else []), f"trainer.accumulate={accumulate}"]
+    others = [*(wants if kind == "without" else []), *precision]
+    also = f"; {' and '.join(others)} would leave more room" if others else ""
+    return f"It does NOT fit as it is. It fits with {' '.join(found_by)} (the same batch in smaller parts){also}."
 
 
 def large(number: float) -> str:

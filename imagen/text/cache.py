@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from imagen.atomic import write_text
+from imagen.files import write_text
 from imagen.text.encoder import Key, TextEncoder, refuse_empty
 
 CONFIGURED = (

@@ -4,7 +4,6 @@ at a loss that is not finite. One look at the device each `every` steps, on a CP
 
 import json
 import math
-import sys
 import time
 from itertools import pairwise
 from typing import Any
@@ -14,8 +13,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 from tqdm import tqdm
 
-from imagen.atomic import write_text
 from imagen.diffusion.loss import by_noise_level
+from imagen.files import write_text
+from imagen.progress import bar
 from imagen.training.run_folder import RunFolder
 
 EDGES = (-8.0, -4.0, -2.0, 0.0, 2.0, 4.0, 8.0)
@@ -51,15 +51,8 @@ class Metrics(Callback):
         if trainer.is_global_zero:
             self.folder.forget_after(self.step)
             if self.progress:
-                quick = sys.stderr.isatty()
-                name, total = pl_module.name, int(trainer.max_steps)
-                self.bar = tqdm(
-                    desc=str(name),
-                    total=total,
-                    initial=self.step,
-                    unit="step",
-                    mininterval=0.5 if quick else 30,
-                )
+                name, total = str(pl_module.name), int(trainer.max_steps)
+                self.bar = bar(desc=name, total=total, initial=self.step, unit="step")
         self.since = time.perf_counter()
 
     def on_train_batch_end(

@@ -14,11 +14,11 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from imagen.atomic import write_text
 from imagen.conditioning import Cond, augment
 from imagen.diffusion.guidance import guide
 from imagen.diffusion.randomness import Randomness, mix
 from imagen.diffusion.samplers import logsnr_grid
+from imagen.files import write_text
 from imagen.grid import captioned_grid, to_uint8
 from imagen.training.run_folder import RunFolder
 from imagen.training.stage import Stage

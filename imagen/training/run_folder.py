@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from imagen.atomic import write_text
+from imagen.files import write_text
 
 OPERATIONAL = (
     "name",

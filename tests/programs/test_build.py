@@ -1,10 +1,14 @@
 """What a person reads when a setting is wrong: one line that names the key, the value and what would be
 right."""
 
+import importlib.resources
+import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from imagen.programs.build import build, build_optional, check_complete, program
@@ -91,3 +95,27 @@ def test_a_part_that_is_switched_off_is_none() -> None:
 def test_all_missing_values_are_named_at_once() -> None:
     with pytest.raises(ValueError, match=r"no value for a, b\.c: give a=\.\.\. b\.c=\.\.\."):
         check_complete(OmegaConf.create({"a": "???", "b": {"c": "???", "d": 1}}))
+
+
+CONF = Path(str(importlib.resources.files("imagen.conf")))
+OF_TRAINING = ("experiment", "text", "stage", "trainer", "previews", "logger", "data")
+
+
+@pytest.mark.parametrize(
+    "group", [*OF_TRAINING, *(f"stage/{path.name}" for path in (CONF / "stage").iterdir() if path.is_dir())]
+)
+def test_the_help_names_every_option(group: str) -> None:
+    text = " " + (CONF / "train.yaml").read_text().split("template:")[1]
+    for option in (CONF / group).glob("*.yaml"):
+        short = re.sub("^(minilm|t5_v1_1)_", "_", option.stem)
+        assert re.search(rf"[ (]({option.stem}|{short})[ ,;:)\n]", text), f"{group}={option.stem}"
+
+
+@pytest.mark.parametrize("name", ["data/shards", "trainer/auto", "previews/grid"])
+def test_the_help_names_every_setting(name: str) -> None:
+    text = (CONF / "train.yaml").read_text().split("template:")[1]
+    wanted = set(yaml.safe_load((CONF / f"{name}.yaml").read_text())) - {"_target_"}
+    followed = (
+        {"resolution", "encoder", "seed"} if name == "data/shards" else {"sampler", "thresholds", "seed"}
+    )
+    assert {key for key in wanted - followed if not re.search(rf"\b{key}\b", text)} == set()

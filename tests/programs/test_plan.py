@@ -42,7 +42,7 @@ def meta_stage(*overrides: str) -> Stage:
 def test_every_experiment_has_a_plan(
     experiment: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = planned(monkeypatch, tmp_path, f"experiment={experiment}", "plan.devices=8")
+    found = planned(monkeypatch, tmp_path, f"experiment={experiment}", "plan.devices=4")
     assert found["parameters"] > 0
     assert found["flop"]["training_an_image"] > 0
     assert found["memory_a_device"]["total"] > 4 * 4 * found["parameters"]
@@ -120,12 +120,28 @@ def test_hours_follow_from_the_assumptions(monkeypatch: pytest.MonkeyPatch, tmp_
         "plan.mfu=0.15",
         "plan.images=500",
     )
-    assert two["time"]["seconds_a_step"] == pytest.approx(2 * one["time"]["seconds_a_step"])
-    assert two["time"]["device_hours"] == pytest.approx(8 * one["time"]["device_hours"])
+    assert one["batch"]["global"] == two["batch"]["global"] == 4 * two["batch"]["device"]
+    assert two["time"]["seconds_a_step"] == pytest.approx(one["time"]["seconds_a_step"] / 2)
+    assert two["time"]["device_hours"] == pytest.approx(2 * one["time"]["device_hours"])
     assert two["disk"]["shards"] * 2000 == pytest.approx(one["disk"]["shards"])
-    assert two["time"]["images"] == 4000 * one["batch"]["device"]
+    assert one["time"]["images"] == two["time"]["images"] == 1000 * one["batch"]["global"]
     sharded = planned(monkeypatch, tmp_path, *TOY, "plan.devices=4", "trainer.strategy=fsdp")
     assert sharded["memory_a_device"]["strategy"] == "fsdp"
+
+
+def test_what_does_not_fit_comes_with_what_would(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The remedy, given back to the program, fits."""
+    asked = ["experiment=base64_300m", "plan.devices=8"]
+    assert planned(monkeypatch, tmp_path, *asked)["memory_a_device"]["total"] > 80e9
+    advice = capsys.readouterr().out.splitlines()[-1].split("It fits with ")[1].split(" (")[0].split()
+    at = planned(monkeypatch, tmp_path, *asked, *advice)
+    assert at["memory_a_device"]["total"] <= at["memory_a_device"]["chip"]
+    assert "does NOT fit" not in capsys.readouterr().out.splitlines()[-1]
+    small = ["experiment=base64_2b", "plan.chips.rtx3090.memory=1", "plan.chip=rtx3090"]
+    planned(monkeypatch, tmp_path, *small)
+    assert "shard it" in capsys.readouterr().out.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -138,6 +154,7 @@ def test_hours_follow_from_the_assumptions(monkeypatch: pytest.MonkeyPatch, tmp_
         (["experiment=toys"], "experiment=toys"),
         (["stage.unet.with=3"], "stage.unet.with"),
         (["stage.resolution=9"], "stage.resolution=9"),
+        (["plan.devices=3"], "data.batch_size=4: must divide by 3 processes"),
     ],
 )
 def test_mistakes_are_one_line(

@@ -1,0 +1,28 @@
+"""Files that are the old one or the new one, never half of it; JSON that is read with words when it is damaged."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+def write_text(path: Path, text: str) -> None:
+    """All of `text` or nothing: written beside `path`, whose folder is made, and moved."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(text, encoding="utf-8")
+    os.replace(beside, path)
+
+
+def read_json(path: str | Path, remedy: str) -> dict[str, Any]:
+    """The object in a JSON file. ValueError naming the file and the `remedy` when it is not there, cannot be read,
+    or holds anything but an object."""
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror or error}; {remedy}") from None
+    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, numbers or brackets without end
+        raise ValueError(f"{path} is damaged ({str(error)[:80]}); {remedy}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is damaged (no object, but {type(content).__name__}); {remedy}")
+    return content
