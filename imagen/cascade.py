@@ -39,21 +39,8 @@ class Cascade:
     ) -> None:
         check_ascending([(s.name, s.resolution, s.lowres.resolution if s.lowres else None) for s in stages])
         for stage in stages:
-            net: Any = stage.denoiser.net
-            if net.arguments["lowres"] != (stage.lowres is not None):
-                raise ValueError(
-                    f"stage {stage.name}: its network's lowres={net.arguments['lowres']} and its description "
-                    "of the low-resolution input contradict each other"
-                )
-            if net.text_dim != encoder.dim:
-                raise ValueError(
-                    f"stage {stage.name}: made for text of width {net.text_dim}, the text encoder gives "
-                    f"{encoder.dim}; use the encoder it was trained with"
-                )
-            if stage.resolution % net.downsampling:
-                raise ValueError(
-                    f"stage {stage.name}: resolution {stage.resolution} must divide by {net.downsampling}"
-                )
+            lowres = stage.lowres is not None
+            check_stage(stage.name, stage.resolution, lowres, stage.denoiser.net, encoder.dim)
         self.stages, self.encoder, self.device = list(stages), encoder, torch.device(device)
         self.defaults = defaults or {}
         self.settings(self.stages)
@@ -87,7 +74,10 @@ class Cascade:
         assert encoder is not None
         check_encoder(encoder, release.text["key"], where)
         defaults = read_settings(release.sampling, f"{where}: sampling")
-        return cls(stages, encoder.to(device), device, defaults)
+        try:
+            return cls(stages, encoder.to(device), device, defaults)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from None
 
     def sample(
         self,
@@ -230,12 +220,29 @@ def check_ascending(stages: Sequence[tuple[str, int, int | None]]) -> None:
             )
 
 
+def check_stage(name: str, resolution: int, lowres: bool, net: Any, text_dim: int) -> None:
+    """ValueError when the network of stage `name` cannot make pictures of `resolution`, with or without a
+    low-resolution input, from text of width `text_dim`."""
+    if net.arguments["lowres"] != lowres:
+        raise ValueError(
+            f"stage {name}: its network's lowres={net.arguments['lowres']} and its description "
+            "of the low-resolution input contradict each other"
+        )
+    if net.text_dim != text_dim:
+        raise ValueError(
+            f"stage {name}: made for text of width {net.text_dim}, the text encoder gives "
+            f"{text_dim}; use the encoder it was trained with"
+        )
+    if resolution % net.downsampling:
+        raise ValueError(f"stage {name}: resolution {resolution} must divide by {net.downsampling}")
+
+
 def check_encoder(encoder: TextEncoder, trained: Key, where: str) -> None:
     """ValueError with the entries that differ, when `encoder` is not the one of key `trained`. The encoder's
     weights are looked at only when that key has more than its configuration."""
     found = encoder.configured if trained.keys() <= encoder.configured.keys() else encoder.key
     differing = [
-        f"{k}: {found.get(k)!r}, trained with {v!r}" for k, v in trained.items() if found.get(k) != v
+        f"{k}: {found.get(k)!r}, trained with {v!r:.80}" for k, v in trained.items() if found.get(k) != v
     ]
     if differing:
         raise ValueError(

@@ -16,7 +16,9 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -25,9 +27,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from imagen.diffusion.denoiser import Predict
 from imagen.diffusion.schedule import CosineSchedule, LinearSchedule
+from imagen.files import read_json
 from imagen.nn import NETWORKS
 from imagen.text import HashedWords, MiniLM, TransformersEncoder
 
@@ -95,8 +99,8 @@ def restore(description: Any, table: Table, where: str) -> Any:
         raise ValueError(f"{where}: the arguments of {name} must be an object, found {arguments!r:.80}")
     try:
         return table[name](**arguments)
-    except (TypeError, ValueError, AttributeError, ArithmeticError, AssertionError, RuntimeError) as error:
-        raise ValueError(f"{where}: {name} cannot be built with these arguments: {error}") from error
+    except Exception as error:  # arguments from outside, of any kind, can fail anywhere in a constructor
+        raise ValueError(f"{where}: {name} cannot be built with these arguments: {error!s:.300}") from error
 
 
 def write_release(
@@ -114,20 +118,19 @@ def write_release(
     folder = Path(folder)
     if folder.exists() and not (folder / INDEX).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"out={folder}: holds something that is not a release; give a new folder")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with _aside(folder) as aside:
         new, records = aside / "new", []
         new.mkdir()
         for record, weights in stages:
-            file = plain_name(f"{record.name}.safetensors", "stage name")
+            file = f"{plain_name(record.name, 'stage name')}.safetensors"
             if (new / file).exists():
                 raise ValueError(f"two stages are named {record.name!r}; name runs apart with stage.name=...")
             save_file({k: v.detach().cpu().contiguous() for k, v in weights.items()}, new / file)
             records.append(asdict(record) | {"file": file, "sha256": sha256(new / file)})
         content = {"format": FORMAT, "stages": records, "text": text, "sampling": sampling or {}}
-        (new / INDEX).write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        read_release(new)
+        written = json.dumps(content, indent=2, allow_nan=False) + "\n"
+        _checked(json.loads(written), folder / INDEX)
+        (new / INDEX).write_text(written, encoding="utf-8")
         if folder.exists():
             os.replace(folder, aside / "earlier")
         try:
@@ -136,9 +139,26 @@ def write_release(
             if (aside / "earlier").exists():
                 os.replace(aside / "earlier", folder)
             raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     return folder
+
+
+@contextmanager
+def _aside(folder: Path) -> Iterator[Path]:
+    """A temporary folder beside `folder`, gone afterwards; what keeps it from being written is said of
+    `folder`."""
+    aside = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        yield aside
+    except (OSError, SafetensorError) as error:
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
+        raise ValueError(
+            f"out={folder}: cannot be written ({reason:.120}); make room, or give another folder"
+        ) from None
+    finally:
+        if aside is not None:
+            shutil.rmtree(aside, ignore_errors=True)
 
 
 def read_release(folder: str | Path) -> Release:
@@ -147,23 +167,25 @@ def read_release(folder: str | Path) -> Release:
     path = Path(folder) / INDEX
     if not path.is_file():
         raise ValueError(f"release={folder}: no {INDEX} there; give a folder that imagen-export wrote")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"{path}: not JSON: {error}") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    return _checked(read_json(path, "export the release again, or copy it again whole"), path)
+
+
+def _checked(content: Description, path: Path) -> Release:
+    """What cascade.json holds, as a release. `path` is for messages: the file it was, or is to be."""
+    if content.get("format") != FORMAT:
         raise ValueError(f'{path}: expected "format": {FORMAT}; written by another version, or not a release')
+    if unknown := sorted(set(content) - {"format", "stages", "text", "sampling"}):
+        raise ValueError(f"{path}: unknown keys: {', '.join(unknown):.80}; written by another version")
     stages, text, sampling = (content.get(key) for key in ("stages", "text", "sampling"))
-    if (
-        not isinstance(stages, list)
-        or not stages
-        or not isinstance(text, dict)
-        or not isinstance(sampling, dict)
-    ):
+    if not (isinstance(stages, list) and stages and isinstance(text, dict) and isinstance(sampling, dict)):
         raise ValueError(f'{path}: needs "stages" (a list), "text" and "sampling" (objects)')
     if not isinstance(text.get("key"), dict):
         raise ValueError(f'{path}: text: needs "key", which says what encoder the stages were trained with')
-    return Release([_record(entry, f"{path}: stage {i}") for i, entry in enumerate(stages)], text, sampling)
+    records = [_record(entry, f"{path}: stage {i}") for i, entry in enumerate(stages)]
+    for what, values in (("named", [r.name for r in records]), ("kept in", [r.file for r in records])):
+        if twice := [value for value in values if values.count(value) > 1]:
+            raise ValueError(f"{path}: two stages are {what} {twice[0]!r}; each needs its own")
+    return Release(records, text, sampling)
 
 
 def load_network(folder: str | Path, record: StageRecord, device: torch.device | str = "cpu") -> nn.Module:
@@ -174,11 +196,6 @@ def load_network(folder: str | Path, record: StageRecord, device: torch.device |
     path = Path(folder) / plain_name(record.file, f"{Path(folder) / INDEX}: stage {record.name}: file")
     if not path.is_file():
         raise ValueError(f"{path}: missing; {INDEX} names it as the weights of stage {record.name}")
-    with torch.device("meta"):
-        net: nn.Module = restore(
-            record.network, NETWORKS, f"{Path(folder) / INDEX}: stage {record.name}: network"
-        )
-    expected = net.state_dict()
     if sha256(path) != record.sha256:
         raise ValueError(
             f"{path}: not the file that {INDEX} records (sha256 differs); copy or export it again"
@@ -186,9 +203,12 @@ def load_network(folder: str | Path, record: StageRecord, device: torch.device |
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            where = f"{Path(folder) / INDEX}: stage {record.name}: network"
+            net = empty_network(record.network, len(found), where)
+            expected = net.state_dict()
             if problem := differences({k: tuple(v.shape) for k, v in expected.items()}, found):
                 raise ValueError(f"{path}: does not fit stage {record.name}: {problem}")
-            weights = {k: file.get_tensor(k).to(device, expected[k].dtype) for k in found}
+            weights = {k: sound(file.get_tensor(k), f"{path}: {k}").to(device, torch.float32) for k in found}
     except SafetensorError as error:
         raise ValueError(f"{path}: not a safetensors file: {error}") from error
     net.load_state_dict(weights, assign=True)
@@ -196,6 +216,36 @@ def load_network(folder: str | Path, record: StageRecord, device: torch.device |
         "a network's buffers must be persistent"
     )
     return net.requires_grad_(False).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def empty_network(description: Any, tensors: int, where: str) -> nn.Module:
+    """The network that `description` names, on the meta device: nothing is allocated. Building stops once it
+    has far more than `tensors` parameters, as many as there are weights for: a description from outside may
+    ask for any number of blocks. (Where a few weights are missing, `differences` names them.)"""
+    registered, thread = 0, threading.get_ident()
+
+    def count(module: nn.Module, name: str, parameter: Any) -> None:
+        nonlocal registered
+        registered += parameter is not None and threading.get_ident() == thread
+        if registered > 2 * tensors + 100:
+            raise ValueError(f"it asks for far more than the {tensors} tensors that the weights have")
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        with torch.device("meta"):
+            return restore(description, NETWORKS, where)
+    finally:
+        hook.remove()
+
+
+def sound(tensor: Tensor, where: str) -> Tensor:
+    """`tensor`, if a network can work with it; ValueError, beginning with `where`, for weights that are no
+    floating-point numbers, infinite, or not numbers."""
+    if not tensor.is_floating_point():
+        raise ValueError(f"{where}: weights must be floating-point numbers, found {tensor.dtype}")
+    if not tensor.isfinite().all():
+        raise ValueError(f"{where}: holds infinite weights, or some that are not numbers (NaN); it is spoilt")
+    return tensor
 
 
 def differences(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> str:
@@ -217,9 +267,9 @@ def differences(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tup
 
 def plain_name(name: Any, what: str) -> str:
     """`name` if it can only be a file of the folder it is joined to; ValueError otherwise."""
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", name):
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,119}", name):
         raise ValueError(
-            f"{what}: {name!r:.80} must be a plain name of letters, digits, '_', '-', '.' and '+'"
+            f"{what}: {name!r:.80} must be a plain name: at most 120 letters, digits, '_', '-', '.' and '+'"
         )
     return name
 
@@ -245,12 +295,20 @@ def _record(entry: Any, where: str) -> StageRecord:
             raise ValueError(f"{where}: {key} has the wrong type: {value!r:.80}")
     if entry["predict"] not in ("eps", "x", "v"):
         raise ValueError(f'{where}: predict is {entry["predict"]!r:.80}; known: "eps", "x", "v"')
-    if entry["resolution"] < 1:
-        raise ValueError(f"{where}: resolution is {entry['resolution']}; it must be positive")
+    if not 1 <= entry["resolution"] <= 16384:
+        raise ValueError(f"{where}: resolution is {entry['resolution']}; it must be from 1 to 16384")
     lowres = entry["lowres"]
     if lowres is not None and (
-        set(lowres) != {"resolution", "schedule"} or not isinstance(lowres["resolution"], int)
+        set(lowres) != {"resolution", "schedule"}
+        or type(lowres["resolution"]) is not int
+        or not 1 <= lowres["resolution"] < entry["resolution"]
     ):
-        raise ValueError(f'{where}: lowres must be null or {{"resolution": ..., "schedule": ...}}')
+        raise ValueError(
+            f'{where}: lowres must be null or {{"resolution": ..., "schedule": ...}}, of less resolution'
+        )
+    plain_name(entry["name"], f"{where}: name")
     plain_name(entry["file"], f"{where}: file")
+    restore(entry["schedule"], SCHEDULES, f"{where}: schedule")
+    if lowres is not None:
+        restore(lowres["schedule"], SCHEDULES, f"{where}: lowres: schedule")
     return StageRecord(**entry)

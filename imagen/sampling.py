@@ -3,7 +3,6 @@
 B pictures, R resolution, L text tokens, D text width, N sampling steps. Pictures are (B, 3, R, R) in [-1, 1].
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -76,22 +75,33 @@ class Settings:
     rescale: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("guidance", "steps", "noise_augmentation", "rescale"):
+        for name, (low, high, words) in RANGES.items():
             value = getattr(self, name)
-            if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-                raise ValueError(f"{name}={value}: must be a number")
+            if not _is_number(value) or not low <= value <= high:
+                raise ValueError(f"{name}={value!s:.80}: must be a number, {words}")
         if self.steps != int(self.steps):
             raise ValueError(f"steps={self.steps}: must be a whole number")
-        if self.interval is not None and not (
-            len(self.interval) == 2 and 0 <= self.interval[0] <= self.interval[1] <= 1
+        ends = self.interval
+        if ends is not None and not (
+            isinstance(ends, tuple)
+            and len(ends) == 2
+            and all(_is_number(end) for end in ends)
+            and 0 <= ends[0] <= ends[1] <= 1
         ):
-            raise ValueError(f"interval={self.interval}: two ends in t, 0 <= low <= high <= 1")
-        if self.steps < 1:
-            raise ValueError(f"steps={self.steps}: a stage takes at least one sampling step")
-        if not 0 <= self.noise_augmentation <= 1:
-            raise ValueError(
-                f"noise_augmentation={self.noise_augmentation}: a level lies in [0, 1]; 0.1-0.3 are usual"
-            )
+            raise ValueError(f"interval={ends!s:.80}: two ends in t, 0 <= low <= high <= 1")
+
+
+RANGES = {
+    "guidance": (0, 1e4, "at least 0 (1 is off) and at most 10000"),
+    "steps": (1, 10_000, "at least 1 and at most 10000"),
+    "noise_augmentation": (0, 1, "a level in [0, 1]; 0.1-0.3 are usual"),
+    "rescale": (0, 1, "a share in [0, 1]"),
+}
+"""Of `Settings`: the lowest and the highest value of each, and what to say."""
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def sample_stage(

@@ -87,6 +87,37 @@ def test_settings_of_caller_release_and_ours(cascade: Cascade) -> None:
         cascade.sample(PROMPTS, SEEDS, steps=0)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("guidance", -1),
+        ("guidance", 1e5),
+        ("guidance", float("nan")),
+        ("guidance", "much"),
+        ("steps", 1.5),
+        ("steps", 10**12),
+        ("rescale", 1.5),
+        ("rescale", -0.1),
+        ("interval", (0.7, 0.3)),
+        ("interval", (0, 2)),
+        ("interval", ("a", "b")),
+        ("interval", (0.1, float("nan"))),
+        ("interval", 5),
+    ],
+)
+def test_settings_that_no_stage_could_use(cascade: Cascade, toy_release: Path, name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"^{name}="):
+        Settings(**{name: value})
+    if name == "steps":
+        return
+    index = toy_release / "cascade.json"
+    content = json.loads(index.read_text())
+    content["sampling"][name] = list(value) if isinstance(value, tuple) else value
+    index.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=rf"^{index}: .*{name}="):
+        Cascade.load(toy_release)
+
+
 def test_every_threshold_and_the_guidance_interval(cascade: Cascade) -> None:
     made = [
         cascade.sample(PROMPTS[:1], [0], threshold=threshold, guidance=9.0)[0]

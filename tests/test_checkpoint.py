@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from imagen.checkpoint import describe, load_network, read_release, restore, sha256, write_release
 from imagen.diffusion import DDIM, CosineSchedule
+from imagen.nn import UNet
 
 TEXT = {"class": "HashedWords", "arguments": {"dim": 12}, "key": {}}
 
@@ -63,6 +65,34 @@ def test_description_of_parts() -> None:
     assert describe(DDIM(0.5)) == {"class": "DDIM", "arguments": {"eta": 0.5}}
     schedule = restore(describe(CosineSchedule(shift=-1.0)), {"CosineSchedule": CosineSchedule}, "here")
     assert schedule.shift == -1.0
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda w: w["stem.bias"].fill_(float("nan")), "stem.bias: holds infinite weights"),
+        (lambda w: w["out.bias"].fill_(float("inf")), "out.bias: holds infinite weights"),
+        (
+            lambda w: w.update({"stem.bias": w["stem.bias"].long()}),
+            "stem.bias: weights must be floating-point numbers, found torch.int64",
+        ),
+    ],
+)
+def test_weights_that_are_spoilt_are_named(toy_release: Path, change: Callable, words: str) -> None:
+    reweigh(toy_release, change)
+    with pytest.raises(ValueError, match=rf"base8\.safetensors: {words}"):
+        load_base(toy_release)
+
+
+def test_a_network_of_more_tensors_than_there_are_weights_is_not_built(
+    toy_release: Path,
+) -> None:
+    edit(toy_release, lambda c: c["stages"][0]["network"]["arguments"].update(blocks=10**9))
+    with pytest.raises(
+        ValueError, match=r"cascade\.json: stage base8: network: .* far more than the 154 tensors"
+    ):
+        load_base(toy_release)
+    assert UNet(12, 8, [1], 1, [True]) is not None, "the count ends with the load"
 
 
 @pytest.mark.parametrize(
@@ -163,12 +193,69 @@ def test_a_tampered_index_is_refused(toy_release: Path, change: Callable, words:
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["../../../x", "a/b\nc", "", "..", "a" * 300, "a b", 3])
+def test_stages_have_plain_names(toy_release: Path, name: object) -> None:
+    """imagen-sample writes to out/stages/NAME."""
+    edit(toy_release, lambda c: c["stages"][1].update(name=name))
+    with pytest.raises(ValueError, match=r"cascade\.json: stage 1: name") as caught:
+        read_release(toy_release)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda c: c["stages"][1].update(name="base8"), "two stages are named 'base8'"),
+        (lambda c: c["stages"][1].update(file=c["stages"][0]["file"]), "two stages are kept in"),
+        (lambda c: c.update(script="rm"), "unknown keys: script"),
+        (lambda c: c["stages"][0].update(resolution=10**9), "from 1 to 16384"),
+        (lambda c: c["stages"][1]["lowres"].update(resolution=-8), "lowres must be"),
+        (
+            lambda c: c["stages"][0]["schedule"]["arguments"].update(logsnr_min=99),
+            "stage 0: schedule: Cosine",
+        ),
+        (
+            lambda c: c["stages"][1]["lowres"]["schedule"]["arguments"].update(logsnr_min=float("nan")),
+            "stage 1: lowres: schedule: Cosine",
+        ),
+    ],
+)
+def test_an_index_that_makes_no_sense_is_refused(toy_release: Path, change: Callable, words: str) -> None:
+    edit(toy_release, change)
+    with pytest.raises(ValueError, match=rf"cascade\.json: .*{words}"):
+        read_release(toy_release)
+
+
+def test_what_keeps_a_release_from_being_written_is_said_of_its_folder(
+    toy_stages: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "release"
+    (record, weights), text = toy_stages[0], {"class": "HashedWords", "arguments": {}}
+    with pytest.raises(ValueError, match=rf"^{out}/cascade\.json: text: needs"):
+        write_release(out, [(record, weights)], text)
+    with pytest.raises(ValueError, match=rf"^{out}/cascade\.json: stage 0: resolution"):
+        write_release(out, [(replace(record, resolution=0), weights)], TEXT)
+
+    def full(*_: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("imagen.checkpoint.save_file", full)
+    with pytest.raises(ValueError, match=rf"^out={out}: cannot be written \(.*No space left.*; make room"):
+        write_release(out, toy_stages, TEXT)
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=rf"^out={tmp_path}/file/release: cannot be written"):
+        write_release(tmp_path / "file/release", toy_stages, TEXT)
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
 def test_not_a_release(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no cascade\.json"):
         read_release(tmp_path)
     (tmp_path / "cascade.json").write_text("{")
-    with pytest.raises(ValueError, match="not JSON"):
-        read_release(tmp_path)
+    for text in ("{", "[]", "[" * 100_000, ""):
+        (tmp_path / "cascade.json").write_text(text)
+        with pytest.raises(ValueError, match=r"cascade\.json is damaged .*export the release again"):
+            read_release(tmp_path)
 
 
 def test_an_earlier_release_is_replaced_whole_or_not_at_all(toy_release: Path, toy_stages: list) -> None:
