@@ -15,13 +15,14 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from imagen.files import write_text
+from imagen.files import read_json, write_text
 from imagen.text.encoder import Key, TextEncoder, refuse_empty
 
 CONFIGURED = (
@@ -51,7 +52,7 @@ def write_embeddings(
     path = _claim(Path(folder), encoder.key) / f"{Path(shard_name).stem}.safetensors"
     hashes = torch.tensor([caption_hash(caption) for caption in captions], dtype=torch.int64)
     report = progress or (lambda done: None)
-    if _complete(path, hashes):
+    if _complete(path, encoder.key, hashes):
         report(len(captions))
         return path
     copies: dict[str, int] = {}
@@ -100,9 +101,7 @@ def open_embeddings(folder: str | Path, key: Key) -> "Embeddings":
 def embedding_keys(folder: str | Path) -> dict[Path, Key]:
     """Folder of each cache beside the shards in `folder` -> the key of the encoder that wrote it; empty when
     none did."""
-    return {
-        path.parent: json.loads(path.read_text()) for path in sorted(Path(folder).glob("text/*/key.json"))
-    }
+    return {path.parent: _key(path) for path in sorted(Path(folder).glob("text/*/key.json"))}
 
 
 def differences(stored: Key, wanted: Key) -> list[str]:
@@ -123,21 +122,29 @@ class Embeddings:
             raise ValueError(
                 f"{path} is missing: run the same imagen-prepare again, it embeds what is not there yet"
             )
-        return ShardEmbeddings(path)
+        return ShardEmbeddings(path, self.key)
 
 
 class ShardEmbeddings:
-    """The n embeddings of a shard, memory-mapped: only the tokens asked for are read."""
+    """The n embeddings of a shard by the encoder with this key, memory-mapped: only the tokens asked for are
+    read. ValueError when the file is not what `write_embeddings` wrote."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, key: Key):
         self.path = path
-        file = safe_open(path, "pt")
-        self._offsets: list[int] = file.get_tensor("offsets").tolist()
-        self._captions: list[int] = file.get_tensor("captions").tolist()
-        self._tokens = file.get_slice("tokens")
+        try:
+            file = safe_open(path, "pt")
+            offsets, captions = file.get_tensor("offsets"), file.get_tensor("captions")
+            self._tokens = file.get_slice("tokens")
+            wrong = _misfit(offsets, captions, self._tokens, key.get("dim"))
+        except (SafetensorError, OSError) as error:
+            wrong = str(error)
+        if wrong:
+            raise ValueError(f"{path} is damaged ({wrong}): delete it and prepare again")
+        self._offsets: list[int] = offsets.tolist()
+        self.hashes: list[int] = captions.tolist()
 
     def __len__(self) -> int:
-        return len(self._captions)
+        return len(self.hashes)
 
     def __getitem__(self, index: int) -> Tensor:
         """Caption `index` of the shard -> (L, D) float32, of true length."""
@@ -148,11 +155,30 @@ class ShardEmbeddings:
     def of(self, index: int, caption: str) -> Tensor:
         """As `self[index]`, (L, D); ValueError when that embedding was made of another caption than
         `caption`."""
-        if index >= len(self) or self._captions[index] != caption_hash(caption):
+        if index >= len(self) or self.hashes[index] != caption_hash(caption):
             raise ValueError(
                 f"{self.path} was made of other captions than its shard has now (sample {index}): delete it"
             )
         return self[index]
+
+
+def _misfit(offsets: Tensor, captions: Tensor, tokens: Any, dim: Any) -> str:
+    """What keeps a shard's tensors from being n embeddings of width `dim`, one token long at least; "" when
+    nothing does."""
+    shape = tokens.get_shape()
+    if tokens.get_dtype() != "F16" or len(shape) != 2 or shape[1] != dim:
+        return f"tokens {tokens.get_dtype()} {shape}, not F16 of width {dim}"
+    if captions.dtype != torch.int64 or offsets.dtype != torch.int64 or captions.ndim != 1:
+        return "captions and offsets are not lists of int64"
+    if offsets.shape != (len(captions) + 1,):
+        return f"{len(captions)} captions, but offsets {list(offsets.shape)}"
+    if offsets[0] != 0 or offsets[-1] != shape[0] or not (offsets.diff() > 0).all():
+        return f"offsets that do not cut its {shape[0]} tokens into captions"
+    return ""
+
+
+def _key(path: Path) -> Key:
+    return read_json(path, f"delete the folder {path.parent} and prepare again")
 
 
 def caption_hash(caption: str) -> int:
@@ -166,8 +192,7 @@ def _claim(folder: Path, key: Key) -> Path:
     short = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:8]
     path = folder / "text" / f"{key['encoder']}-{short}"
     if (path / "key.json").exists():
-        stored = json.loads((path / "key.json").read_text())
-        if unlike := differences(stored, key):
+        if unlike := differences(_key(path / "key.json"), key):
             raise ValueError(
                 f"{path} was embedded by another encoder of that name: {'; '.join(unlike)}: delete it first"
             )
@@ -177,14 +202,11 @@ def _claim(folder: Path, key: Key) -> Path:
     return path
 
 
-def _complete(path: Path, hashes: Tensor) -> bool:
+def _complete(path: Path, key: Key, hashes: Tensor) -> bool:
     """Whether `path` holds the embeddings of exactly these captions."""
-    if not path.exists():
-        return False
     try:
-        with safe_open(path, "pt") as file:
-            return torch.equal(file.get_tensor("captions"), hashes)
-    except SafetensorError:
+        return path.exists() and ShardEmbeddings(path, key).hashes == hashes.tolist()
+    except ValueError:
         return False
 
 

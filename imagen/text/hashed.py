@@ -22,6 +22,9 @@ class HashedWords:
     """
 
     def __init__(self, dim: int = 384, max_length: int = 128):
+        for name, value in {"dim": dim, "max_length": max_length}.items():
+            if not value >= 1:
+                raise ValueError(f"text.{name}={value}: give at least 1")
         self.dim, self.max_length = dim, max_length
         self.device = torch.device("cpu")
 

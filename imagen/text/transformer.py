@@ -47,7 +47,9 @@ class TransformersEncoder:
     def __init__(self, name: str, dim: int, layer: int = -1, max_length: int = 128, dtype: str = "float32"):
         if dtype not in DTYPES:
             raise ValueError(f"text.dtype={dtype} is none of {', '.join(DTYPES)}")
-        if max_length < 3:
+        if not dim >= 1:
+            raise ValueError(f"text.dim={dim}: give at least 1")
+        if not max_length >= 3:
             raise ValueError(f"text.max_length={max_length} leaves no room for words: give at least 3")
         self.name, self.dim, self.layer, self.max_length = str(name), dim, layer, max_length
         self.dtype = dtype

@@ -3,12 +3,13 @@
 import gc
 import json
 import os
+import pickle
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from imagen.text import HashedWords, embedding_keys, open_embeddings, write_embeddings
 from imagen.text.cache import _batches
@@ -109,6 +110,58 @@ def test_broken_or_outdated_files_are_written_again(tmp_path: Path) -> None:
     assert len(shard) == 1
     with pytest.raises(ValueError, match="was made of other captions than its shard has now"):
         shard.of(0, "snow")
+
+
+def damaged(tensors: dict[str, torch.Tensor]) -> dict[str, dict[str, torch.Tensor]]:
+    """Ways in which a file can be wrong and still be one."""
+    tokens, offsets = tensors["tokens"], tensors["offsets"]
+    return {
+        "no offsets": {k: v for k, v in tensors.items() if k != "offsets"},
+        "scaled offsets": {**tensors, "offsets": offsets * 1000},
+        "float offsets": {**tensors, "offsets": offsets.float()},
+        "falling offsets": {**tensors, "offsets": offsets[[0, 2, 1, 3, 4]]},
+        "an empty caption": {**tensors, "offsets": offsets[[0, 1, 1, 3, 4]]},
+        "rows cut": {**tensors, "tokens": tokens[:-2].contiguous()},
+        "another width": {**tensors, "tokens": tokens[:, :6].contiguous()},
+        "a caption cut": {**tensors, "captions": tensors["captions"][:-1]},
+        "whole numbers": {**tensors, "tokens": tokens.long()},
+    }
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        *damaged({"tokens": torch.zeros(9, 8), "offsets": torch.arange(5), "captions": torch.zeros(4)}),
+        "empty",
+        "pickle",
+    ],
+)
+def test_damaged_files_are_named_and_made_again(tmp_path: Path, way: str) -> None:
+    encoder = Counting()
+    path = write_embeddings(tmp_path, "a.tar", CAPTIONS, encoder)
+    whole = path.read_bytes()
+    if way in ("empty", "pickle"):
+        path.write_bytes(b"" if way == "empty" else pickle.dumps({"tokens": [1] * 99}))
+    else:
+        save_file(damaged(load_file(path))[way], path)
+    with pytest.raises(ValueError, match=r"a.safetensors is damaged \(.*\): delete it and prepare again"):
+        open_embeddings(tmp_path, encoder.configured)("a.tar")
+    write_embeddings(tmp_path, "a.tar", CAPTIONS, encoder)
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("text", ["[]", "{", "", "[" * 100_000])
+def test_a_damaged_key_is_named(tmp_path: Path, text: str) -> None:
+    path = write_embeddings(tmp_path, "a.tar", CAPTIONS, Counting()).with_name("key.json")
+    path.write_text(text)
+    for use in (
+        lambda: open_embeddings(tmp_path, Counting().configured),
+        lambda: write_embeddings(tmp_path, "b.tar", CAPTIONS, Counting()),
+    ):
+        with pytest.raises(
+            ValueError, match=r"key.json is damaged \(.*\); delete the folder .* prepare again"
+        ):
+            use()
 
 
 def test_another_encoder_is_refused_by_the_entries_that_differ(tmp_path: Path) -> None:

@@ -13,6 +13,13 @@ GOLDEN = [
 ]
 
 
+@pytest.mark.parametrize("name", ["dim", "max_length"])
+def test_nothing_is_refused(name: str) -> None:
+    for value in (0, -3):
+        with pytest.raises(ValueError, match=f"text.{name}={value}: give at least 1"):
+            HashedWords(**{name: value})
+
+
 def test_golden_numbers() -> None:
     emb, _ = HashedWords(dim=4)(["a red circle"])
     torch.testing.assert_close(emb[0], torch.tensor(GOLDEN), rtol=1e-6, atol=1e-6)
