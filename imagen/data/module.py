@@ -1,5 +1,6 @@
 """The data of a run, for Lightning: endless training batches that resume where they stopped; validation."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,11 @@ from torch.utils.data import DataLoader
 
 from imagen.data.order import Order
 from imagen.data.pipeline import Batch, Batches, FromMemory, FromShards, Reader, whole_batch
-from imagen.data.shards import Shard, split_of
+from imagen.data.shards import Shard, split_of, splits_of
 from imagen.text import Embeddings, TextEncoder, embedding_keys, open_embeddings
 
 VALIDATION = ("val", "validation", "test")  # the first of these that the training folder has
+MOST_PAIRS = 1_000_000  # a step; more is a slip of the finger, and would be read for ever
 
 
 class Shards(LightningDataModule):
@@ -51,6 +53,17 @@ class Shards(LightningDataModule):
         max_bad: float = 0.1,
     ) -> None:
         super().__init__()
+        least = {"resolution": (resolution, 1), "batch_size": (batch_size, 1), "window": (window, 1)}
+        least |= {"workers": (workers, 0), "seed": (seed, 0)}
+        if val_pairs is not None:
+            least["val_pairs"] = (val_pairs, 1)
+        for name, (value, smallest) in least.items():
+            if not value >= smallest:
+                raise ValueError(f"data.{name}={value}: give at least {smallest}")
+        if batch_size > MOST_PAIRS:
+            raise ValueError(f"data.batch_size={batch_size}: give at most {MOST_PAIRS} pairs a step")
+        if not 0 <= max_bad <= 1:
+            raise ValueError(f"data.max_bad={max_bad}: a share lies between 0 and 1")
         if crop not in ("center", "random"):
             raise ValueError(f"data.crop={crop}: center or random")
         if crop == "random" and memory:
@@ -121,10 +134,12 @@ class Shards(LightningDataModule):
 
     def _validation(self) -> list[Shard]:
         train, val = self.where
-        if val is not None:
-            names = VALIDATION if Path(val).is_dir() else VALIDATION[:1]
-            return _first_split(val, names) or split_of(val, names[0], "data.val")
-        return _first_split(train, VALIDATION) if Path(train).is_dir() else []
+        where = train if val is None else val
+        if not os.path.isdir(where):
+            return [] if val is None else split_of(val, VALIDATION[0], "data.val")
+        splits = splits_of(Path(where), "data.val")
+        name = next((name for name in VALIDATION if name in splits and splits[name]["samples"]), None)
+        return [] if name is None and val is None else split_of(where, name or VALIDATION[0], "data.val")
 
     def _opened(self, shards: list[Shard]) -> tuple[Reader, Embeddings | None]:
         folder = shards[0].path.parent
@@ -164,17 +179,8 @@ class Shards(LightningDataModule):
 def micro_batch(batch_size: int, world: int, accumulate: int) -> int:
     """Pairs of one process and micro-batch, of `batch_size` a step. ValueError when it does not divide."""
     share, rest = divmod(batch_size, world * accumulate)
-    if rest or not share:
+    if rest or share < 1:
         raise ValueError(
             f"data.batch_size={batch_size}: must divide by {world} processes x trainer.accumulate={accumulate}"
         )
     return share
-
-
-def _first_split(folder: str | Path, names: tuple[str, ...]) -> list[Shard]:
-    for name in names:
-        try:
-            return split_of(folder, name, "data.val")
-        except ValueError:
-            continue
-    return []

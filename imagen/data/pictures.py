@@ -7,7 +7,7 @@ import io
 import warnings
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from imagen.data.sources.source import BadPair
 
@@ -63,6 +63,8 @@ def _read(data: bytes) -> tuple[Image.Image, str]:
             form = image.format or ""
             image.load()
             return _rgb(ImageOps.exif_transpose(image)), form
+    except UnidentifiedImageError as error:  # whose own words name a place in memory, another one each time
+        raise BadPair("unreadable image", "not a picture") from error
     except Exception as error:
         raise BadPair("unreadable image", str(error) or type(error).__name__) from error
 

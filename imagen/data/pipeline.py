@@ -5,6 +5,7 @@ B batch, R resolution, L text tokens, D text width.
 
 import itertools
 import logging
+import re
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -143,6 +144,8 @@ class Batches(IterableDataset):
         number = int(chance(self.seed, position, "caption") * len(captions))
         if not captions or not captions[number].strip():
             raise BadPair("empty caption", key)
+        if re.search("[\ud800-\udfff]", captions[number]):  # JSON can spell them, encoders cannot read them
+            raise BadPair("unreadable text", f"{key}: half a character")
         return key, captions[number], picture, self._embedding(shard, row, number, captions[number])
 
     def _embedding(self, shard: int, row: int, number: int, caption: str) -> torch.Tensor | None:

@@ -1,18 +1,22 @@
 """Shards on disk: WebDataset tars, and what must be known of a tar to read any of its pairs without reading
 the rest.
 
-FOLDER/train-000000.tar          KEY.png or KEY.jpg, KEY.txt (the first caption), KEY.json ({"captions": all,
-...}) FOLDER/index/train-000000.json   where each pair lies in the tar, how many captions it has, what was
-left out FOLDER/index.json                every split with its shards: pairs, captions, bytes, sha256; written
-last FOLDER/text/ENCODER/...          embeddings of the captions (imagen.text.cache)"""
+FOLDER/train-000000.tar          KEY.png or KEY.jpg, KEY.txt (the first caption), KEY.json ({"captions": all, ...})
+       index/train-000000.json   where each pair lies in the tar, how many captions it has, what was left out
+       index.json                every split with its shards: pairs, captions, bytes, sha256; written last
+       settings.json, .lock      what the shards are of, and who writes there (imagen.data.claim)
+       text/ENCODER/...          embeddings of the captions (imagen.text.cache)
+"""
 
 import glob
 import io
+import itertools
 import json
+import os
+import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +26,11 @@ from webdataset.tariterators import base_plus_ext, group_by_keys, tar_file_expan
 
 from imagen.data.pictures import EXTENSIONS
 from imagen.data.sources.source import BadPair
+from imagen.files import read_json
 
 WORDS = ("txt", "json")
+MOST = 1_000_000  # shards that one pattern may name
+AGAIN = "delete it and prepare again"
 
 
 @dataclass(frozen=True)
@@ -37,29 +44,31 @@ class Entry:
 
 
 class Shard:
-    """A tar of `samples` pairs (counted when None), read by its index, which is opened when first needed."""
+    """A tar of `samples` pairs, read by the index that lies beside it, or is made by reading the tar's headers.
 
-    def __init__(self, path: Path, samples: int | None = None) -> None:
+    `bounds` (samples + 1,) int64: pair i lies in the bytes bounds[i] to bounds[i + 1] of the tar. `first_caption`
+    (samples + 1,) int64: pair i has the shard's captions first_caption[i] to first_caption[i + 1].
+
+    ValueError naming the file when it is no tar, or its index is not one."""
+
+    def __init__(self, path: Path) -> None:
         self.path, self.name = path, path.name
-        self.samples = len(self.bounds) - 1 if samples is None else samples
-
-    @cached_property
-    def _index(self) -> tuple[np.ndarray, np.ndarray]:
-        beside = self.path.parent / "index" / f"{self.path.stem}.json"
+        beside = path.parent / "index" / f"{path.stem}.json"
         if beside.exists():
-            index = json.loads(beside.read_text())
-            return np.array(index["bounds"]), np.array(index["first_caption"])
-        return bounds_of(list(scan(self.path)))
-
-    @property
-    def bounds(self) -> np.ndarray:
-        """(samples + 1,) int64: pair i lies in the bytes bounds[i] to bounds[i + 1] of the tar."""
-        return self._index[0]
-
-    @property
-    def first_caption(self) -> np.ndarray:
-        """(samples + 1,) int64: pair i has the shard's captions first_caption[i] to first_caption[i + 1]."""
-        return self._index[1]
+            index = read_json(beside, AGAIN)
+            self.bounds, self.first_caption = np.array(0), np.array(0)
+            try:
+                self.bounds, self.first_caption = np.array(index["bounds"]), np.array(index["first_caption"])
+                fit = _are_bounds(self.bounds, self.first_caption)
+            except (KeyError, ValueError, OverflowError):
+                fit = False
+            if not fit:
+                raise ValueError(f"{beside} is damaged (its bounds are none); {AGAIN}")
+            if (size := path.stat().st_size) < (end := int(self.bounds[-1])):
+                raise ValueError(f"{path} has {size} bytes, but its pairs end at {end}: copy it again")
+        else:
+            self.bounds, self.first_caption = bounds_of(list(scan(path)))
+        self.samples = len(self.bounds) - 1
 
     def read(self, row: int) -> dict[str, Any]:
         """Pair `row` as WebDataset has it: {"__key__": ..., "png": bytes, "txt": bytes, "json": bytes}.
@@ -72,8 +81,26 @@ class Shard:
             return next(
                 group_by_keys(tar_file_expander([{"url": str(self.path), "stream": io.BytesIO(data)}]))
             )
-        except (tarfile.TarError, StopIteration) as error:
-            raise BadPair("broken tar", f"{self.path} at byte {start}: {error}") from error
+        except (
+            tarfile.TarError,
+            StopIteration,
+            ValueError,
+        ) as error:  # ValueError: a member that is there twice
+            # the library puts more than words into its errors
+            reason = next(iter(error.args), "no pair")
+            raise BadPair("broken tar", f"{self.path} at byte {start}: {reason}") from error
+
+
+def _are_bounds(bounds: np.ndarray, first_caption: np.ndarray) -> bool:
+    return (
+        bounds.ndim == 1
+        and bounds.shape == first_caption.shape
+        and bounds.dtype.kind == first_caption.dtype.kind == "i"
+        and bounds[0] >= 0
+        and bool((np.diff(bounds) > 0).all())
+        and first_caption[0] == 0
+        and bool((np.diff(first_caption) >= 0).all())
+    )
 
 
 def split_of(where: str | Path, split: str, option: str) -> list[Shard]:
@@ -82,12 +109,8 @@ def split_of(where: str | Path, split: str, option: str) -> list[Shard]:
     `where`: a folder that imagen-prepare wrote, or a pattern of tars ("F/train-*.tar",
     "F/{000000..000009}.tar"), which is a split in itself. ValueError, naming `option`, when there are none or
     one is missing or cut short."""
-    folder = Path(where)
-    if folder.is_dir():
-        shards = list(_indexed(folder, split, option))
-    else:
-        paths = [path for part in braceexpand.braceexpand(str(where)) for path in sorted(glob.glob(part))]
-        shards = [Shard(Path(path)) for path in paths]
+    folder = os.path.isdir(where)  # which, unlike a Path, takes a pattern longer than names may be
+    shards = _indexed(Path(where), split, option) if folder else map(Shard, _matching(str(where), option))
     shards = [shard for shard in shards if shard.samples]
     if not shards:
         raise ValueError(
@@ -97,13 +120,54 @@ def split_of(where: str | Path, split: str, option: str) -> list[Shard]:
     return shards
 
 
-def _indexed(folder: Path, split: str, option: str) -> Iterator[Shard]:
+def _matching(pattern: str, option: str) -> Iterator[Path]:
+    ranges = re.findall(r"{(-?\d+)\.\.(-?\d+)", pattern)
+    # asked first, as the library would write a long range down before it gives the first of its names
+    many = any(len(a + b) > 40 or abs(int(a) - int(b)) > MOST for a, b in ranges)
+    try:
+        parts = [] if many else list(itertools.islice(braceexpand.braceexpand(pattern), MOST + 1))
+    except ValueError as error:
+        raise ValueError(f"{option}={pattern} is no pattern: {error}") from None
+    if many or len(parts) > MOST:
+        raise ValueError(f"{option}={pattern} names more than {MOST} shards: give fewer, or * in their place")
+    for path in (Path(path) for part in parts for path in sorted(glob.glob(part))):
+        if not path.is_file():
+            raise ValueError(f"{option}={pattern}: {path} is no file: give a pattern of tars only")
+        yield path
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """index.json of a folder of shards; ValueError naming the file when it is not what was written there."""
+    path = folder / "index.json"
+    index, numbers = read_json(path, AGAIN), ("samples", "captions", "bytes")
+    try:
+        parts = [part for split in index["splits"].values() for part in (split, *split["shards"])]
+        fit = all(type(part[k]) is int and part[k] >= 0 for part in parts for k in numbers) and all(
+            Path(shard["name"]).name == shard["name"]
+            for split in index["splits"].values()
+            for shard in split["shards"]
+        )
+        fit = fit and isinstance(index["skipped"], dict) and isinstance(index.get("examples", {}), dict)
+    except (KeyError, TypeError, AttributeError):
+        fit = False
+    if not fit:
+        raise ValueError(f"{path} is damaged (it does not list splits and their shards); {AGAIN}")
+    return index
+
+
+def splits_of(folder: Path, option: str) -> dict[str, Any]:
+    """The splits that imagen-prepare wrote into a folder, as its index has them; ValueError, naming `option`,
+    when it did not get so far."""
     if not (folder / "index.json").exists():
         raise ValueError(
             f"{option}={folder} has no index.json: write it with imagen-prepare out={folder} (again, if that "
             "was interrupted: it goes on), or give a pattern such as FOLDER/train-*.tar"
         )
-    splits = json.loads((folder / "index.json").read_text())["splits"]
+    return read_index(folder)["splits"]
+
+
+def _indexed(folder: Path, split: str, option: str) -> Iterator[Shard]:
+    splits = splits_of(folder, option)
     if split not in splits:
         raise ValueError(f"{option}={folder} has no split {split!r}; it has {', '.join(splits)}")
     for entry in splits[split]["shards"]:
@@ -112,29 +176,41 @@ def _indexed(folder: Path, split: str, option: str) -> Iterator[Shard]:
         if size != entry["bytes"]:
             raise ValueError(
                 f"{option}={folder}: {path.name} has {size} bytes, {entry['bytes']} in index.json: copy it "
-                f"again, or delete it with index/{path.stem}.json and index.json, and prepare again"
+                "again, or run the same imagen-prepare again, which makes it again"
             )
-        yield Shard(path, entry["samples"])
+        shard = Shard(path)
+        if shard.samples != entry["samples"]:
+            raise ValueError(
+                f"{folder / 'index' / path.stem}.json is damaged ({shard.samples} pairs, {entry['samples']} in "
+                f"index.json); {AGAIN}"
+            )
+        yield shard
 
 
 def scan(path: Path) -> Iterator[Entry]:
     """The pairs of a tar, in order, by its headers; pictures are not read. The members of a pair follow one
-    another."""
+    another. ValueError when it is no tar."""
     key, start, end, words = "", 0, 0, {}
-    with tarfile.open(path, "r:") as tar:
-        for member in tar:
-            name, extension = base_plus_ext(member.name)
-            if not member.isreg() or name is None:
-                continue
-            if name != key:
-                if key:
-                    yield Entry(key, start, member.offset, captions_of(words))
-                key, start, words = name, member.offset, {}
-            end = member.offset_data + -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
-            if extension in WORDS and (file := tar.extractfile(member)):
-                words[extension] = file.read()
-        if key:
-            yield Entry(key, start, end, captions_of(words))
+    try:
+        with tarfile.open(path, "r:") as tar:
+            for member in tar:
+                name, extension = base_plus_ext(member.name)
+                if not member.isreg() or name is None:
+                    continue
+                if name != key:
+                    if key:
+                        yield Entry(key, start, member.offset, captions_of(words))
+                    key, start, words = name, member.offset, {}
+                end = member.offset_data + -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+                if extension in WORDS and (file := tar.extractfile(member)):
+                    words[extension] = file.read()
+            if key:
+                yield Entry(key, start, end, captions_of(words))
+    except (tarfile.TarError, ValueError, OverflowError) as error:
+        raise ValueError(
+            f"{path} is no whole tar ({error}): give tars of pictures and captions that are not compressed, or "
+            "copy it again"
+        ) from None
 
 
 def bounds_of(entries: list[Entry]) -> tuple[np.ndarray, np.ndarray]:
@@ -156,7 +232,7 @@ def captions_of(sample: dict[str, Any]) -> tuple[str, ...]:
         if "txt" in sample:
             return (sample["txt"].decode(),)
         return (str(fields["caption"]),) if isinstance(fields, dict) and fields.get("caption") else ()
-    except ValueError:
+    except (ValueError, RecursionError):  # not JSON, not UTF-8, brackets without end
         return ()
 
 

@@ -132,6 +132,20 @@ def test_one_clear_line(folder: Path, tmp_path: Path) -> None:
             data.setup("fit")
     with pytest.raises(ValueError, match=r"data.crop=middle: center or random"):
         module(folder, crop="middle")
+    for name, value in (
+        ("resolution", 0),
+        ("batch_size", -4),
+        ("batch_size", 100_000_000_000),
+        ("window", 0),
+        ("window", -1),
+        ("workers", -1),
+        ("seed", -1),
+        ("val_pairs", 0),
+        ("max_bad", 1.5),
+        ("max_bad", float("nan")),
+    ):
+        with pytest.raises(ValueError, match=rf"^data\.{name}={value}: "):
+            module(folder, **{name: value})
     with pytest.raises(ValueError, match=r"data.crop=random cuts"):
         module(folder, crop="random", memory=True)
     data = module(folder, seed=1)

@@ -1,6 +1,7 @@
 """Tables of paths and captions: what is read, and one clear line for what is wrong."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,10 @@ def test_absolute_paths_within_the_folder_are_fine(folder: Path) -> None:
             "t.csv",
             "has no column 'caption'; it has 'path', 'text': give source.caption_column=",
         ),
+        ("path,path,caption\na,b,c\n", "t.csv", "has 2 columns 'path': rename all but one"),
+        ("path\tcaption\tcaption\na\tb\tc\n", "t.tsv", "has 2 columns 'caption': rename all but one"),
+        ("{}\n" + "[" * 100_000 + "\n", "t.jsonl", "line 2 is not JSON"),
+        ('{"path": ' + "1" * 10_000 + "}\n", "t.jsonl", "line 1 is not JSON: Exceeds the limit"),
         ("path,caption\na,b\n", "t.xlsx", "ends in .csv, .tsv or .jsonl"),
         ("{\n", "t.jsonl", "line 1 is not JSON"),
         ("3\n", "t.jsonl", "line 1 is not an object"),
@@ -126,6 +131,24 @@ def test_missing_table_folder_and_encoding(folder: Path) -> None:
     path.write_bytes("path,caption\nä,b\n".encode("latin-1"))
     with pytest.raises(ValueError, match="is not UTF-8"):
         Table(path)
+
+
+def test_a_pipe_is_no_picture_and_a_reason_names_no_place_in_memory(folder: Path) -> None:
+    os.mkfifo(folder / "pipe.png")
+    (folder / "text.png").write_text("not a picture")
+    source = Table(table(folder, "path\tcaption\npictures/0.png\ta\npipe.png\tb\ntext.png\tc\n"))
+    for row, reason in (
+        (1, "missing image: pipe.png: no such file"),
+        (2, "unreadable image: text.png: not a picture"),
+    ):
+        with pytest.raises(BadPair) as caught:
+            source.pair("train", row)
+        assert str(caught.value) == reason
+
+
+def test_no_separator_is_refused(folder: Path) -> None:
+    with pytest.raises(ValueError, match=r"source.separator is empty: give"):
+        Table(table(folder, "path\tcaption\npictures/0.png\ta\n"), separator="")
 
 
 def test_identity_follows_the_content_not_the_place(folder: Path) -> None:

@@ -223,13 +223,16 @@ def test_no_shards_and_cut_shards_are_named(folder: Path) -> None:
     with pytest.raises(ValueError, match=r"data.val=.* has no split 'val'; it has train, test"):
         split_of(folder, "val", "data.val")
     tar = folder / "train-000001.tar"
+    opened = Shard(tar)
     tar.write_bytes(tar.read_bytes()[:1000])
     with pytest.raises(
         ValueError, match=r"train-000001.tar has 1000 bytes, \d+ in index.json: copy it again"
     ):
         split_of(folder, "train", "data.train")
     with pytest.raises(BadPair, match="broken tar"):
-        Shard(tar).read(3)
+        opened.read(3)
+    with pytest.raises(ValueError, match=r"train-000001.tar has 1000 bytes, but its pairs end at \d+: copy"):
+        split_of(folder / "train-*.tar", "train", "data.train")
 
 
 def test_captions_that_are_not_there() -> None:

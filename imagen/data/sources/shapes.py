@@ -14,7 +14,7 @@ class Shapes:
     (imagen.data.shapes).
 
     `resolution`: side in pixels. `captions`: phrasings of each picture, equal ones left out. `reading_order`:
-    see `caption_of`. Pair (split,
+    see `caption_of`. `seed`: from 0 on, as large as one likes. Pair (split,
     row) depends on (`seed`, split, row) alone; its fields are {"scene": the whole scene}."""
 
     def __init__(
@@ -26,9 +26,10 @@ class Shapes:
         reading_order: float = 0.5,
         seed: int = 0,
     ) -> None:
-        for name, value in {"count": count, "resolution": resolution, "captions": captions}.items():
-            if value < 1:
-                raise ValueError(f"source.{name}={value} must be at least 1")
+        least = {"count": (count, 1), "resolution": (resolution, 1), "captions": (captions, 1)}
+        for name, (value, smallest) in {**least, "held_out": (held_out, 0), "seed": (seed, 0)}.items():
+            if not value >= smallest:
+                raise ValueError(f"source.{name}={value} must be at least {smallest}")
         if not 0 <= reading_order <= 1:
             raise ValueError(f"source.reading_order={reading_order}: a share lies between 0 and 1")
         self.resolution, self.captions, self.seed = resolution, captions, seed

@@ -20,12 +20,12 @@ class Pair:
 
 
 class BadPair(Exception):
-    """A pair that cannot be used. `kind` ("unreadable image", "missing image", "empty caption") is what it is
-    counted as."""
+    """A pair that cannot be used. `kind` ("unreadable image", "missing image", "empty caption", "unreadable text")
+    is what it is counted as."""
 
     def __init__(self, kind: str, reason: str) -> None:
         super().__init__(f"{kind}: {reason}")
-        self.kind = kind
+        self.kind, self.reason = kind, reason
 
 
 class Source(Protocol):

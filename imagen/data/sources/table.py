@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,8 @@ class Table:
     in one cell with `separator` between them, or as a list in jsonl. `split_column`: train, test, ... by
     default "split" where there is such a column; without it every row is of the split "train".
 
-    ValueError: no table, not UTF-8, a column missing, no rows, a path that leads out of the folder, no
-    picture there."""
+    ValueError: no table, not UTF-8, a column missing or there twice, no rows, a path that leads out of the
+    folder, no picture there."""
 
     def __init__(
         self,
@@ -38,6 +39,10 @@ class Table:
         separator: str = " ||| ",
     ) -> None:
         self.path, self.separator = Path(path), separator
+        if not separator:
+            raise ValueError(
+                "source.separator is empty: give what stands between several captions in one cell"
+            )
         if not self.path.is_file():
             raise ValueError(f"source.path={path}: there is no such table")
         if images is not None and not Path(images).is_dir():
@@ -81,16 +86,15 @@ class Table:
         captions = self._captions(values.get(self.caption_column))
         if not captions:
             raise BadPair("empty caption", name)
+        file = self.folder / name
+        if not file.is_file():  # a folder, or a pipe, which would be waited for without end
+            raise BadPair("missing image", f"{name or 'no path'}: no such file")
         try:
-            data = (self.folder / name).read_bytes()
-        except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
-            raise BadPair(
-                "missing image", f"{name or 'no path'}: {getattr(error, 'strerror', error)}"
-            ) from error
-        try:
-            image, extension = storable(data)
+            image, extension = storable(file.read_bytes())
+        except OSError as error:
+            raise BadPair("missing image", f"{name}: {error.strerror}") from error
         except BadPair as error:
-            raise BadPair(error.kind, f"{name}: {error.__cause__}") from error
+            raise BadPair(error.kind, f"{name}: {error.reason}") from error
         kept = {k: v for k, v in values.items() if k != self.caption_column and v not in ("", None)}
         return Pair(image, extension, captions, kept)
 
@@ -131,8 +135,8 @@ def _objects(path: Path, lines: Any) -> Iterator[dict[str, Any]]:
             continue
         try:
             row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"source.path={path}: line {number} is not JSON: {error}") from error
+        except (ValueError, RecursionError) as error:  # not JSON, a number or brackets without end
+            raise ValueError(f"source.path={path}: line {number} is not JSON: {str(error)[:80]}") from None
         if not isinstance(row, dict):
             raise ValueError(f"source.path={path}: line {number} is not an object of columns")
         yield row
@@ -143,7 +147,11 @@ def _cells(path: Path, lines: Any) -> Iterator[dict[str, Any]]:
     # captions often begin with a quotation mark; between tabs it must not swallow the lines that follow
     quoting = csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL
     try:
-        for row in csv.DictReader(lines, delimiter=DELIMITERS[path.suffix], quoting=quoting, restval=""):
+        reader = csv.DictReader(lines, delimiter=DELIMITERS[path.suffix], quoting=quoting, restval="")
+        for column, times in Counter(reader.fieldnames or ()).items():
+            if column and times > 1:
+                raise ValueError(f"source.path={path} has {times} columns {column!r}: rename all but one")
+        for row in reader:
             row.pop(None, None)  # type: ignore[call-overload]  cells beyond the last named column
             yield {column: _unquoted(cell) for column, cell in row.items()} if tabs else row
     except csv.Error as error:

@@ -1,0 +1,232 @@
+"""Damaged folders and tars: one clear line that names the file, and prepare makes again what it can."""
+
+import io
+import json
+import logging
+import os
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imagen.data.module import Shards
+from imagen.data.pictures import png
+from imagen.data.shapes import draw, scene_of
+from imagen.data.shards import Shard, captions_of
+from imagen.data.sources.shapes import Shapes
+from imagen.data.sources.source import BadPair, Pair
+from imagen.data.writing import described, write_all_embeddings, write_shards
+from imagen.text import HashedWords
+
+ENCODER = HashedWords(8)
+
+
+def source() -> Shapes:
+    return Shapes(count=10, resolution=8, held_out=2)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_shards(source(), tmp_path / "out", shard_size=4)
+    write_all_embeddings(tmp_path / "out", ENCODER)
+    return tmp_path / "out"
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def prepare(folder: Path) -> None:
+    write_shards(source(), folder, shard_size=4)
+    write_all_embeddings(folder, ENCODER)
+
+
+def opened(train: Path | str) -> Shards:
+    data = Shards(train, resolution=8, batch_size=2, encoder=ENCODER)
+    data.setup("fit")
+    return data
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:100])
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, truncate, lambda path: path.write_text("my thesis")])
+@pytest.mark.parametrize(
+    "name", ["train-000001.tar", "index/train-000001.json", "text/*/train-000001.safetensors"]
+)
+def test_prepare_makes_again_what_is_gone_or_cut(
+    folder: Path, name: str, harm: Callable[[Path], None]
+) -> None:
+    before = content(folder)
+    (path,) = folder.glob(name)
+    harm(path)
+    if name.startswith("index") and path.exists():
+        with pytest.raises(
+            ValueError, match=r"train-000001.json is damaged \(.*\); delete it and prepare again"
+        ):
+            opened(folder)
+        path.unlink()
+    prepare(folder)
+    assert content(folder) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda index: [],
+        lambda index: {},
+        lambda index: {"splits": 5},
+        lambda index: {"splits": {"train": {}}},
+        lambda index: {**index, "skipped": 5},
+        lambda index: {**index, "splits": {"train": {**index["splits"]["train"], "shards": [{"name": 5}]}}},
+    ],
+)
+def test_a_damaged_index_is_named(folder: Path, change: Callable[[dict], Any]) -> None:
+    path = folder / "index.json"
+    before = content(folder)
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    for use in (opened, prepare):
+        with pytest.raises(ValueError, match=r"index.json is damaged \(.*\); delete it and prepare again"):
+            use(folder)
+    path.unlink()
+    prepare(folder)
+    assert content(folder) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda index: {},
+        lambda index: {**index, "bounds": 5},
+        lambda index: {**index, "bounds": []},
+        lambda index: {**index, "bounds": index["bounds"][:-1]},
+        lambda index: {**index, "bounds": [b + 0.5 for b in index["bounds"]]},
+        lambda index: {**index, "bounds": index["bounds"][::-1]},
+        lambda index: {**index, "first_caption": ["a"] * len(index["bounds"])},
+        lambda index: {k: v[:-1] if k in ("bounds", "first_caption") else v for k, v in index.items()},
+    ],
+)
+def test_damaged_bounds_are_named(folder: Path, change: Callable[[dict], Any]) -> None:
+    path = folder / "index/train-000000.json"
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    with pytest.raises(ValueError, match=r"train-000000.json is damaged \(.*\); delete it and prepare again"):
+        opened(folder)
+
+
+def test_a_cut_validation_shard_is_no_missing_validation(folder: Path) -> None:
+    truncate(folder / "test-000000.tar")
+    with pytest.raises(ValueError, match=r"data.val=.*: test-000000.tar has 100 bytes"):
+        opened(folder)
+
+
+def test_what_is_no_tar_is_named(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty.tar").touch()
+    (tmp_path / "text.tar").write_text("not a tar " * 200)
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as tar:
+        tar.add(folder / "index.json")
+    for name in ("out/index.json", "empty.tar", "text.tar", "a.tar.gz"):
+        with pytest.raises(ValueError, match=rf"{name} is no whole tar \(.*\): give tars"):
+            opened(tmp_path / name)
+    os.mkfifo(tmp_path / "pipe.tar")
+    with pytest.raises(ValueError, match=r"data.train=.*pipe.tar is no file"):
+        opened(tmp_path / "pipe.tar")
+
+
+@pytest.mark.parametrize(
+    "names", ["{000000000..999999999}", "{0..9" + "9" * 5000 + "}", "{a,b}" * 20 + "{a,b}"]
+)
+def test_patterns_without_end_are_refused(names: str) -> None:
+    with pytest.raises(ValueError, match=r"data.train=x/.* names more than 1000000 shards"):
+        opened(f"x/{names}.tar")
+
+
+def test_unbalanced_braces_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"data.train=x/\{0..9.tar is no pattern: Unbalanced"):
+        opened("x/{0..9.tar")
+
+
+def tar_of(path: Path, *members: tuple[str, bytes]) -> Path:
+    with tarfile.open(path, "w") as tar:
+        for name, data in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+def test_a_member_that_is_there_twice_is_a_bad_pair(tmp_path: Path) -> None:
+    shard = Shard(tar_of(tmp_path / "a.tar", ("k.txt", b"a"), ("k.png", b"1"), ("k.png", b"2")))
+    with pytest.raises(BadPair) as caught:
+        shard.read(0)
+    assert str(caught.value).startswith(f"broken tar: {shard.path} at byte 0: k.png: duplicate file name")
+
+
+def test_captions_that_cannot_be_read_are_bad_pairs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    picture = png(draw(scene_of("train", 0, 0), 8))
+    texts = [b"[" * 100_000, b'{"captions": ' + b"[" * 100_000, b'{"caption": "\\ud800"}', b"1" * 10_000]
+    assert [captions_of({"json": text}) for text in texts] == [(), (), ("\ud800",), ()]
+    members = [(f"{n}.{k}", v) for n, text in enumerate(texts) for k, v in (("png", picture), ("json", text))]
+    good = [(f"good{n}.{k}", v) for n in range(20) for k, v in (("png", picture), ("txt", b"a circle"))]
+    data = Shards(
+        str(tar_of(tmp_path / "a.tar", *members, *good)),
+        resolution=8, batch_size=24, encoder=ENCODER, max_bad=0.5,
+    )  # fmt: skip
+    data.setup("fit")
+    with caplog.at_level(logging.WARNING):
+        batch = data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0)
+    assert set(batch["caption"]) == {"a circle"}
+    assert sum("empty caption" in r.getMessage() for r in caplog.records) == 3
+    assert sum("unreadable text: 2: half a character" in r.getMessage() for r in caplog.records) == 1
+
+
+class Odd(Shapes):
+    """Half a character in the caption of row 3 and in the path of row 5; row 7 has no picture."""
+
+    def pair(self, split: str, row: int) -> Pair:
+        pair = super().pair(split, row)
+        if split != "train":
+            return pair
+        if row == 3:
+            return Pair(pair.image, "png", ("\ud800",))
+        if row == 5:
+            return Pair(pair.image, "png", pair.captions, {"path": "\udfff.png"})
+        if row == 7:
+            raise BadPair("missing image", "\ud800.jpg: no such file")
+        return pair
+
+
+def test_left_out_pairs_are_named_to_people(tmp_path: Path) -> None:
+    index = write_shards(Odd(count=10, resolution=8, held_out=2), tmp_path / "out", max_bad=0.5)
+    assert index["skipped"] == {"unreadable text": 2, "missing image": 1}
+    last = described(tmp_path / "out", index).splitlines()[-1]
+    assert "left out unreadable text 2 (train row 3: " in last
+    assert r"missing image 1 (train row 7: \ud800.jpg: no such file); which ones: " in last
+    write_shards(Odd(count=10, resolution=8, held_out=2), tmp_path / "again", max_bad=0.5)
+    assert content(tmp_path / "out") == content(tmp_path / "again")
+
+
+@pytest.mark.parametrize("size", [0, -1, 1.5, "a"])
+def test_a_shard_has_at_least_one_row(tmp_path: Path, size: Any) -> None:
+    with pytest.raises(ValueError, match=f"shard_size={size}: give at least 1"):
+        write_shards(source(), tmp_path / "out", shard_size=size)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan"), "a"])
+def test_max_bad_is_a_share(tmp_path: Path, share: Any) -> None:
+    with pytest.raises(ValueError, match=f"max_bad={share}: a share lies between 0 and 1"):
+        write_shards(source(), tmp_path / "out", max_bad=share)
+
+
+@pytest.mark.parametrize("option", ["count", "resolution", "captions", "held_out", "seed"])
+def test_shapes_out_of_range_are_refused(option: str) -> None:
+    with pytest.raises(ValueError, match=rf"source.{option}=-1 must be at least [01]"):
+        Shapes(**{option: -1})
+
+
+def test_a_large_seed_is_a_seed() -> None:
+    one, other = (Shapes(count=1, resolution=8, seed=10**40 + k).pair("train", 0) for k in range(2))
+    assert one != other
