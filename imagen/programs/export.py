@@ -1,6 +1,5 @@
 """imagen-export: the EMA weights of one run a stage -> a release folder (imagen/checkpoint.py)."""
 
-import pickle
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -9,12 +8,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import torch
-import yaml
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from imagen.cascade import check_ascending
+from imagen.cascade import check_ascending, check_stage
 from imagen.checkpoint import (
     ENCODERS,
     NETWORKS,
@@ -23,13 +20,17 @@ from imagen.checkpoint import (
     StageRecord,
     Table,
     differences,
+    empty_network,
+    plain_name,
     restore,
+    sound,
     write_release,
 )
 from imagen.programs.build import program
 from imagen.sampling import SAMPLERS, THRESHOLDS, Settings, read_settings
-from imagen.text import embedding_keys
+from imagen.text import TextEncoder, embedding_keys
 from imagen.training.run_folder import RunFolder
+from imagen.training.saved import read_checkpoint, shapes
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,9 @@ def read_run(folder: Path) -> Run:
         raise ValueError(
             f"run={folder}: no {missing} there; give the folder of a run that imagen-train has saved"
         )
+    config = run.settings
     try:
-        config = yaml.safe_load(config_file.read_text(encoding="utf-8"))
-        stage, text = config["stage"], config["text"]
+        stage, text, train = config["stage"], config["text"], config["data"]["train"]
         name, resolution, predict = stage["name"], stage["resolution"], stage["predict"]
         schedule = described(
             stage["schedule"], "imagen.diffusion", SCHEDULES, f"{config_file}: stage.schedule"
@@ -104,22 +105,28 @@ def read_run(folder: Path) -> Run:
             )
             lowres = {"resolution": lowres["resolution"], "schedule": noise}
         encoder = described(text, "imagen.text", ENCODERS, f"{config_file}: text")
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{config_file}: not YAML of plain values: {' '.join(str(error).split())}") from None
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{config_file}: not the settings of a training run: {error!r}") from None
+        raise ValueError(f"{config_file}: not the settings of a training run: {error!r:.120}") from None
+    plain_name(name, f"{config_file}: stage.name")
+    if not isinstance(resolution, int):
+        raise ValueError(f"{config_file}: stage.resolution={resolution!r:.80}: must be a whole number")
     checkpoint = read_checkpoint(run.checkpoint)
     saved, weights = checkpoint["imagen"], checkpoint["ema"]["weights"]
     if (of := (saved["stage"], saved["resolution"])) != (name, resolution):
         raise ValueError(
-            f"{run.checkpoint}: of stage {of[0]} at {of[1]}, but {config_file} is of {name} at {resolution}"
+            f"{run.checkpoint}: of stage {of[0]!s:.80} at {of[1]!s:.80}, but {config_file} is of {name} at {resolution}"
         )
     network["arguments"] = saved["network"]
-    with torch.device("meta"):
-        expected = restore(network, NETWORKS, f"{run.checkpoint}: network").state_dict()
-    shapes = {k: tuple(v.shape) for k, v in weights.items()}
-    if problem := differences({k: tuple(v.shape) for k, v in expected.items()}, shapes):
+    net = empty_network(network, len(weights), f"{run.checkpoint}: network")
+    if problem := differences(shapes(net.state_dict()), shapes(weights)):
         raise ValueError(f"{run.checkpoint}: EMA weights do not fit the network: {problem}")
+    for key, tensor in weights.items():
+        sound(tensor, f"{run.checkpoint}: EMA weights: {key}")
+    restored: TextEncoder = restore(encoder, ENCODERS, f"{config_file}: text")
+    try:
+        check_stage(name, resolution, lowres is not None, net, restored.dim)
+    except ValueError as error:
+        raise ValueError(f"{config_file} and {run.checkpoint}: {error}") from None
     parameters = sum(tensor.numel() for tensor in weights.values())
     record = StageRecord(
         name,
@@ -132,28 +139,8 @@ def read_run(folder: Path) -> Run:
         checkpoint["global_step"],
         version("imagen-cascade"),
     )
-    key = encoder_key(encoder, config.get("data", {}).get("train"), f"{config_file}: text")
+    key = encoder_key(restored, train)
     return Run(folder, record, {**encoder, "key": key}, weights)
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A training checkpoint with weights_only=True, its tensors mapped and not yet read."""
-    if path.is_dir():
-        raise ValueError(
-            f"{path}: a sharded checkpoint; resume the run on one device for a step, which saves it whole"
-        )
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ValueError(
-            f"{path}: refused: more than tensors and plain values could run code, or it is damaged: {first}"
-        ) from None
-    if not isinstance(checkpoint, dict) or not {"imagen", "ema", "global_step"} <= set(checkpoint):
-        raise ValueError(f"{path}: not a checkpoint of imagen-train: it has no EMA weights and no stage")
-    if not all(isinstance(tensor, Tensor) for tensor in checkpoint["ema"]["weights"].values()):
-        raise ValueError(f"{path}: its EMA weights are not all tensors")
-    return checkpoint
 
 
 def described(node: Mapping[str, Any], package: str, table: Table, where: str) -> Description:
@@ -168,16 +155,15 @@ def described(node: Mapping[str, Any], package: str, table: Table, where: str) -
     return {"class": name, "arguments": {k: v for k, v in node.items() if not k.startswith("_")}}
 
 
-def encoder_key(encoder: Description, train: Any, where: str) -> dict[str, Any]:
+def encoder_key(encoder: TextEncoder, train: Any) -> dict[str, Any]:
     """The identity of the text encoder as far as it is known here: that of the embeddings beside the training
     shards where they still lie there, which tells the weights too, else the settings' part of it. No weights
     are loaded."""
-    configured = restore(encoder, ENCODERS, where).configured
     shards = Path(str(train))
     for key in embedding_keys(shards if shards.is_dir() else shards.parent).values():
-        if configured.items() <= key.items():
+        if encoder.configured.items() <= key.items():
             return dict(key)
-    return dict(configured)
+    return dict(encoder.configured)
 
 
 def check_together(runs: Sequence[Run]) -> None:
@@ -188,13 +174,16 @@ def check_together(runs: Sequence[Run]) -> None:
                 f"run: {below.folder} and {above.folder} are both of resolution {below.record.resolution}; "
                 "give one a stage"
             )
-        keys = below.text["key"], above.text["key"]
-        shared = keys[0].keys() & keys[1].keys()
-        same_key = all(keys[0][k] == keys[1][k] for k in shared)
-        if below.text["class"] != above.text["class"] or not same_key:
+        one, other = ({"class": run.text["class"], **run.text["key"]} for run in (below, above))
+        differing = [
+            f"{k}: {one[k]!s:.40} and {other[k]!s:.40}"
+            for k in one.keys() & other.keys()
+            if one[k] != other[k]
+        ]
+        if differing:
             raise ValueError(
-                f"run: {below.folder} and {above.folder} were trained with different text encoders: "
-                f"{below.text['class']} {keys[0]} and {above.text['class']} {keys[1]}"
+                f"run: {below.folder} and {above.folder} were trained with different text encoders "
+                f"({'; '.join(sorted(differing))}); train them with the same text="
             )
     check_ascending(
         [(r.record.name, r.record.resolution, (r.record.lowres or {}).get("resolution")) for r in runs]

@@ -10,6 +10,7 @@ runs/NAME/config.yaml             the settings, resolved and plain
 
 import fcntl
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from imagen.files import write_text
+from imagen.files import read_json, write_text
 
 OPERATIONAL = (
     "name",
@@ -49,6 +50,7 @@ class RunFolder:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._claimed: dict[str, Any] | None = None
 
     @property
     def checkpoint(self) -> Path:
@@ -62,36 +64,95 @@ class RunFolder:
     @property
     def progress(self) -> dict[str, Any]:
         file = self.path / "progress.json"
-        return json.loads(file.read_text()) if file.exists() else {}
+        if not file.exists():
+            return {}
+        remedy = "remove it: training goes on from the checkpoint all the same"
+        progress = read_json(file, remedy)
+        if not all(type(value) in (int, float) for value in progress.values()):
+            raise ValueError(f"{file} is damaged (not numbers); {remedy}")
+        return progress
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What config.yaml says: plain values. ValueError when it is not the settings of a training run."""
+        file = self.path / "config.yaml"
+        try:
+            text = file.read_text(encoding="utf-8")
+            _check_plain(text)
+            found = yaml.safe_load(text)
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            reason = f"not YAML of plain values: {' '.join(str(error).split()):.120}"
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+        else:
+            if isinstance(found, dict) and {"stage", "trainer"} <= set(found):
+                return found
+            reason = "no stage or no trainer in it"
+        raise ValueError(
+            f"{file}: not the settings of a training run ({reason}); put that run's own back, or give another "
+            "name="
+        )
 
     @contextmanager
     def claim(self, config: Mapping[str, Any]) -> Iterator[None]:
-        """The folder for one process group (the first process claims it for all), with these settings.
+        """The folder for one process group (the first process claims it for all), with these settings, which
+        `keep_settings` writes.
 
-        Raises ValueError when another process has it, or when it holds a checkpoint that was trained with
-        other settings than `config` (plain containers), naming the keys that differ.
+        Raises ValueError when the folder is another's or another process has it, or when it holds a
+        checkpoint that was trained with other settings than `config` (plain containers), naming the keys that
+        differ. Nothing that was there is touched.
         """
         if not first_process():
             yield
             return
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / "lock").open("w") as lock:
+        self._recognize()
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            # Neither cut nor followed: whatever lies there under that name stays as it is.
+            lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+        except OSError as error:
+            raise ValueError(
+                f"{self.path}: cannot be a run's folder ({error.strerror}: {error.filename}); give another name="
+            ) from None
+        try:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise ValueError(f"{self.path} is in use by another process: give another name=") from None
             self._guard(config)
-            write_text(self.path / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False))
+            self._claimed = dict(config)
             yield
+        finally:
+            self._claimed = None
+            os.close(lock)
+
+    def keep_settings(self) -> None:
+        """Write the settings that the folder was claimed with: now that everything was built from them."""
+        if self._claimed is not None:
+            write_text(self.path / "config.yaml", yaml.safe_dump(self._claimed, sort_keys=False))
+
+    def _recognize(self) -> None:
+        """ValueError when the folder is there and is none of ours."""
+        if not self.path.is_dir():
+            return
+        names = {entry.name for entry in self.path.iterdir()}
+        if "config.yaml" in names:
+            assert self.settings
+        # what a first start leaves that ended before training did
+        elif (unknown := {n for n in names if not n.startswith(".config.yaml.")} - {"lock", "wandb"}) or (
+            "lock" in names and (self.path / "lock").stat().st_size
+        ):
+            raise ValueError(
+                f"{self.path}: holds {sorted(unknown or names)[0]} and no config.yaml, so it is no folder of "
+                "imagen-train; give another name=, or put the run's config.yaml back"
+            )
 
     def _guard(self, config: Mapping[str, Any]) -> None:
         if not self.checkpoint.exists():
             return
-        changed = differences(yaml.safe_load((self.path / "config.yaml").read_text()), config)
-        if changed:
-            listed = "; ".join(f"{key} was {old} and is {new}" for key, (old, new) in changed.items())
+        if changed := differences(self.settings, config):
             raise ValueError(
-                f"{self.path} was trained with other settings: {listed}. Give these as they were, or "
+                f"{self.path} was trained with other settings: {listed(changed)}. Give these as they were, or "
                 "another name="
             )
 
@@ -99,15 +160,32 @@ class RunFolder:
         write_text(self.path / "progress.json", json.dumps({"step": step, "seconds": round(seconds, 3)}))
 
     def forget_after(self, step: int) -> None:
-        """Drop the lines of metrics.jsonl that lie beyond `step`: a run that was cut off repeats them."""
+        """Drop the lines of metrics.jsonl that lie beyond `step`, which a run that was cut off repeats, and
+        those cut off in the middle."""
         file = self.path / "metrics.jsonl"
         if file.exists():
-            lines = [line for line in file.read_text().splitlines() if json.loads(line)["step"] <= step]
-            write_text(file, "".join(line + "\n" for line in lines))
+            lines = file.read_text(errors="replace").splitlines()
+            write_text(file, "".join(line + "\n" for line in lines if _step_of(line) <= step))
 
     def add_metrics(self, values: Mapping[str, Any]) -> None:
         with (self.path / "metrics.jsonl").open("a") as file:
             file.write(json.dumps(values) + "\n")
+
+
+def _check_plain(text: str) -> None:
+    """ValueError for YAML that a loader would be at forever: nested without end, or repeated by aliases."""
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent) or depth > 50:
+            raise ValueError("it has aliases, or lists within lists without end")
+
+
+def _step_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, TypeError, KeyError):
+        return math.inf
 
 
 def first_process() -> bool:
@@ -135,3 +213,9 @@ def differences(old: Any, new: Any) -> dict[str, tuple[Any, Any]]:
         if before.get(key, "absent") != after.get(key, "absent")
         and not any(fnmatchcase(key, pattern) for pattern in OPERATIONAL)
     }
+
+
+def listed(changed: Mapping[str, tuple[Any, Any]]) -> str:
+    """`differences` in words, the first five of them."""
+    first = [f"{key} was {old!s:.60} and is {new!s:.60}" for key, (old, new) in list(changed.items())[:5]]
+    return "; ".join(first) + (f"; and {len(changed) - 5} more" if len(changed) > 5 else "")

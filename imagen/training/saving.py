@@ -33,6 +33,7 @@ class Saving(Callback):
         self._handlers: dict[signal.Signals, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.folder.keep_settings()  # not before: what cannot start leaves the run's settings as they were
         self.saved, self.began = trainer.global_step, time.perf_counter()
         self.seconds = float(self.folder.progress.get("seconds", 0)) if trainer.global_step else 0.0
         if threading.current_thread() is threading.main_thread():
@@ -65,11 +66,17 @@ class Saving(Callback):
     def save(self, trainer: Trainer) -> None:
         """Write beside, then replace: a kill in the middle leaves the last good one."""
         path, beside = self.folder.checkpoint, self.folder.checkpoint.with_name("saving.ckpt")
-        trainer.save_checkpoint(beside)
-        self.saved = trainer.global_step
-        if trainer.is_global_zero:
-            os.replace(beside, path)
-            self.folder.record_progress(self.saved, self.seconds + time.perf_counter() - self.began)
+        try:
+            trainer.save_checkpoint(beside)
+            self.saved = trainer.global_step
+            if trainer.is_global_zero:
+                os.replace(beside, path)
+                self.folder.record_progress(self.saved, self.seconds + time.perf_counter() - self.began)
+        except OSError as error:
+            raise ValueError(
+                f"{path}: step {trainer.global_step} could not be saved ({error.strerror or error}); make room, "
+                "and the same command goes on from the last checkpoint"
+            ) from None
         trainer.strategy.barrier("saved")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:

@@ -6,11 +6,13 @@ import warnings
 from typing import Any
 
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 
 from imagen.training.metrics import Metrics
 from imagen.training.previews import Previews
 from imagen.training.run_folder import RunFolder
+from imagen.training.saved import check_resumable
 from imagen.training.saving import Saving
 from imagen.training.stage import Stage
 
@@ -60,16 +62,21 @@ class Training:
     def fit(
         self, stage: Stage, data: Any, folder: RunFolder, previews: Previews | None, loggers: list[Any]
     ) -> bool:
-        """True when training came to its end, False when it was asked to stop; both leave a checkpoint."""
+        """True when training came to its end, False when it was asked to stop; both leave a checkpoint.
+
+        ValueError, before anything is written, for a device that is not there and a checkpoint that training
+        cannot go on from."""
         quiet()
+        resumes = folder.checkpoint.exists()
+        if resumes:
+            check_resumable(folder.checkpoint, stage)
         metrics, saving = Metrics(folder, self.log_every, self.progress), Saving(folder, self.save_every)
         callbacks = [stage.ema, metrics, *([previews] if previews else []), saving, metrics.mark]
         if previews is not None:
             previews.folder = folder
         if self.compile:
             stage.denoiser.net.compile()
-        trainer = Trainer(
-            **self.lightning,
+        trainer = self._trainer(
             max_steps=self.max_steps,
             max_epochs=-1,
             accumulate_grad_batches=self.accumulate,
@@ -90,10 +97,21 @@ class Training:
         trainer.fit(
             stage,
             datamodule=data,
-            ckpt_path=str(folder.checkpoint) if folder.checkpoint.exists() else None,
+            ckpt_path=str(folder.checkpoint) if resumes else None,
             weights_only=True,
         )
         return saving.stopped is None
+
+    def _trainer(self, **settings: Any) -> Trainer:
+        try:
+            return Trainer(**self.lightning, **settings)
+        except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
+            given = {"nodes" if k == "num_nodes" else k: v for k, v in self.lightning.items()}
+            listed = " ".join(f"trainer.{name}={value}" for name, value in given.items())
+            raise ValueError(
+                f"{listed}: not to be had on this machine: {' '.join(str(error).split()):.200}; trainer=cpu "
+                "trains without an accelerator"
+            ) from None
 
 
 def quiet() -> None:

@@ -220,6 +220,95 @@ def test_what_is_not_a_run(
     assert not (tmp_path / "release").exists()
 
 
+def with_checkpoint(folder: Path, run: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+    """A copy of `run` with another checkpoint."""
+    checkpoint = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
+    change(checkpoint)
+    tampered(folder, run, "config.yaml", (run / "config.yaml").read_bytes())
+    torch.save(checkpoint, folder / "checkpoints/last.ckpt")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda c: c.update(imagen=5),
+            "last.ckpt: not a checkpoint of imagen-train, or damaged: it has no imagen",
+        ),
+        (lambda c: c["imagen"].pop("network"), "imagen has no network"),
+        (lambda c: c["ema"].update(weights=5), "ema has no weights"),
+        (
+            lambda c: c["ema"]["weights"]["stem.bias"].fill_(float("nan")),
+            "EMA weights: stem.bias: holds infinite",
+        ),
+        (lambda c: c["ema"]["weights"].pop("stem.bias"), "do not fit the network: missing: stem.bias"),
+        (lambda c: c["imagen"]["network"].update(blocks=10**9), "asks for far more than"),
+        (lambda c: c["imagen"]["network"].update(text_dim=13), "do not fit"),
+        (lambda c: c["imagen"].update(stage="x" * 900), "of stage xxx"),
+    ],
+)
+def test_a_checkpoint_that_makes_no_release(
+    runs: dict[str, Path],
+    export: Callable,
+    tmp_path: Path,
+    change: Callable,
+    words: str,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    run = with_checkpoint(tmp_path / "run", runs["base"], change)
+    with pytest.raises(SystemExit):
+        export(f"run={run}", f"out={tmp_path / 'release'}")
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+    assert len(error) < 400 + 2 * len(str(run))
+    assert not (tmp_path / "release").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda c: c.update(data=5), "not the settings of a training run"),
+        (lambda c: c.update(data=None), "not the settings of a training run"),
+        (lambda c: c.update(stage=5), "not the settings of a training run"),
+        (lambda c: c["stage"].update(name="../x"), "stage.name: '../x' must be a plain name"),
+        (lambda c: c["stage"].update(resolution="8"), "stage.resolution='8': must be a whole number"),
+        (lambda c: c["stage"].update(predict="w"), "stage 0: predict is 'w'"),
+        (lambda c: c["stage"]["schedule"].update(logsnr_min=99), "schedule: CosineSchedule cannot be built"),
+        (lambda c: c["text"].update(dim=13), "made for text of width 12, the text encoder gives 13"),
+        (
+            lambda c: c["stage"].update(lowres={"resolution": 4, "schedule": c["stage"]["schedule"]}),
+            "its network's lowres=False and its description of the low-resolution input contradict",
+        ),
+    ],
+)
+def test_settings_that_make_no_release(
+    runs: dict[str, Path],
+    export: Callable,
+    tmp_path: Path,
+    change: Callable,
+    words: str,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    config = yaml.safe_load((runs["base"] / "config.yaml").read_text())
+    change(config)
+    run = tampered(tmp_path / "run", runs["base"], "config.yaml", yaml.dump(config, Dumper=Plain).encode())
+    with pytest.raises(SystemExit):
+        export(f"run={run}", f"out={tmp_path / 'release'}")
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "release").exists()
+
+
+class Plain(yaml.SafeDumper):
+    """YAML without aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
 def test_the_key_of_the_embeddings_beside_the_shards(export: Callable, tmp_path: Path) -> None:
     """Where the training shards still lie there, the release knows the encoder's weights too."""
     shards = tmp_path / "shards"
