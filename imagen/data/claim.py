@@ -27,10 +27,11 @@ def alone(folder: Path) -> Iterator[None]:
     # never truncated and never followed: what lies at that name may be somebody's
     file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"out={folder}: another imagen-prepare is at work there; wait for it") from None
         yield
-    except BlockingIOError:
-        raise ValueError(f"out={folder}: another imagen-prepare is at work there; wait for it") from None
     finally:
         os.close(file)
 

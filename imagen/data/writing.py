@@ -27,9 +27,9 @@ def write_shards(source: Source, folder: str | Path, shard_size: int = 2000, max
     The same source gives the same bytes; a shard whose tar is gone or has another size is made again. Pairs that
     cannot be used are left out and counted. ValueError once they are more than `max_bad` of all rows, when none
     is left, when `folder` holds anything else, named by the key that differs, or another process writes there."""
-    if not isinstance(shard_size, int) or shard_size < 1:
+    if not shard_size >= 1:
         raise ValueError(f"shard_size={shard_size}: give at least 1")
-    if not isinstance(max_bad, (int, float)) or not 0 <= max_bad <= 1:
+    if not 0 <= max_bad <= 1:
         raise ValueError(f"max_bad={max_bad}: a share lies between 0 and 1")
     folder, settings = Path(folder), {**source.identity, "shard_size": shard_size}
     with alone(folder):

@@ -208,15 +208,15 @@ def test_left_out_pairs_are_named_to_people(tmp_path: Path) -> None:
     assert content(tmp_path / "out") == content(tmp_path / "again")
 
 
-@pytest.mark.parametrize("size", [0, -1, 1.5, "a"])
-def test_a_shard_has_at_least_one_row(tmp_path: Path, size: Any) -> None:
+@pytest.mark.parametrize("size", [0, -1])
+def test_a_shard_has_at_least_one_row(tmp_path: Path, size: int) -> None:
     with pytest.raises(ValueError, match=f"shard_size={size}: give at least 1"):
         write_shards(source(), tmp_path / "out", shard_size=size)
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan"), "a"])
-def test_max_bad_is_a_share(tmp_path: Path, share: Any) -> None:
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
+def test_max_bad_is_a_share(tmp_path: Path, share: float) -> None:
     with pytest.raises(ValueError, match=f"max_bad={share}: a share lies between 0 and 1"):
         write_shards(source(), tmp_path / "out", max_bad=share)
 
