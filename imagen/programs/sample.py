@@ -1,29 +1,23 @@
 """imagen-sample: prompts x seeds -> a picture of each, in every stage's size, with a captioned grid and a
 record."""
 
-import hashlib
-import json
-import os
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
-from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
 from imagen.cascade import Cascade, Progress
 from imagen.checkpoint import INDEX, read_release, sha256
 from imagen.data.pictures import decode, fit
-from imagen.grid import captioned_grid, to_uint8
 from imagen.programs.build import build, program
-from imagen.sampling import Settings
+from imagen.programs.samples import Record
+from imagen.sampling import Settings, read_settings
 
 
 @program("sample")
@@ -32,19 +26,17 @@ def main(cfg: DictConfig) -> None:
     given: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # pyright: ignore[reportAssignmentType]
     all_prompts, all_seeds = prompts_of(given), seeds_of(given["seeds"])
     wanted = [(prompt, seed) for prompt in all_prompts for seed in all_seeds]
-    device = given["device"] or ("cuda" if torch.cuda.is_available() else "cpu")
+    device, size = device_of(given["device"]), given["batch_size"]
+    if not isinstance(size, int) or size < 1:
+        raise ValueError(f"batch_size={size}: must be a whole number, at least 1")
     record = Record(Path(given["out"]), request(given))
     cascade = Cascade.load(given["release"], device=device)
-    settings = {f.name: given.get(f.name) for f in fields(Settings)}
-    settings |= {"sampler": build(cfg.get("sampler")), "threshold": build(cfg.get("threshold"))}
-    if settings["interval"] is not None:
-        settings["interval"] = tuple(settings["interval"])
+    parts = {"sampler": build(cfg.get("sampler")), "threshold": build(cfg.get("threshold"))}
+    plain = {f.name: given.get(f.name) for f in fields(Settings) if f.name not in parts}
+    settings = {**read_settings(plain, "settings"), **parts}
     picture = None if given["picture"] is None else read_picture(Path(given["picture"]))
 
     missing = [pair for pair in wanted if not record.has(*pair)]
-    size = given["batch_size"]
-    if size < 1:
-        raise ValueError(f"batch_size={size}: must be at least 1")
     names = [stage.name for stage in cascade.stages]
     with bars(len(missing), names, given["progress"]) as progress:
         for start in range(0, len(missing), size):
@@ -63,8 +55,12 @@ def main(cfg: DictConfig) -> None:
 def prompts_of(given: dict[str, Any]) -> list[str]:
     """The prompts of the command line and of the file, each once, in order. ValueError when there is none, or
     an empty one."""
-    prompts = given["prompts"] if isinstance(given["prompts"], list) else [given["prompts"]]
-    prompts = [str(prompt).strip() for prompt in prompts]
+    listed = given["prompts"] if isinstance(given["prompts"], list) else [given["prompts"]]
+    if any(not isinstance(prompt, str | int | float) or isinstance(prompt, bool) for prompt in listed):
+        raise ValueError(
+            f"prompts={given['prompts']!s:.80}: give texts, such as \"prompts=['a red circle']\""
+        )
+    prompts = [str(prompt).strip() for prompt in listed]
     if "" in prompts:
         raise ValueError(f"prompts: number {prompts.index('')} is empty; every picture needs a description")
     if given["prompts_file"] is not None:
@@ -83,11 +79,29 @@ def prompts_of(given: dict[str, Any]) -> list[str]:
 
 
 def seeds_of(given: Any) -> list[int]:
-    """Whole numbers, each once."""
+    """Whole numbers in [0, 2**63), each once."""
     seeds = given if isinstance(given, list) else [given]
-    if not seeds or any(not isinstance(seed, int) or isinstance(seed, bool) for seed in seeds):
-        raise ValueError(f"seeds={given}: give whole numbers, such as seeds=[0,1,2]")
+    if not seeds or any(type(seed) is not int or not 0 <= seed < 2**63 for seed in seeds):
+        raise ValueError(
+            f"seeds={given!s:.80}: give whole numbers from 0 to 2**63 - 1, such as seeds=[0,1,2]"
+        )
     return list(dict.fromkeys(seeds))
+
+
+def device_of(given: Any) -> str:
+    """A device that is there."""
+    if given is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        if not isinstance(given, str):
+            raise RuntimeError("not the name of a device")
+        torch.zeros(1, device=given).item()
+    except (RuntimeError, AssertionError, ImportError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ValueError(
+            f"device={given}: not to be had on this machine ({reason:.80}); leave it out, or give cpu"
+        ) from None
+    return given
 
 
 def request(given: dict[str, Any]) -> dict[str, Any]:
@@ -112,75 +126,6 @@ def read_picture(path: Path) -> Tensor:
         raise ValueError(f"picture={path}: cannot be read as a picture: {error}") from None
     array = torch.from_numpy(fit(image, min(image.size)).copy())
     return array.permute(2, 0, 1)[None].float() / 127.5 - 1
-
-
-class Record:
-    """The folder of pictures and its samples.json, which is written anew after every batch, so that a killed
-    program goes on where it was. `made_from`: the request that all its pictures share; ValueError when those
-    there have another."""
-
-    def __init__(self, folder: Path, made_from: dict[str, Any]) -> None:
-        self.folder, self.path = folder, folder / "samples.json"
-        self.content: dict[str, Any] = {**made_from, "samples": []}
-        if self.path.is_file():
-            there = json.loads(self.path.read_text(encoding="utf-8"))
-            differing = [key for key in made_from if comparable(there.get(key)) != comparable(made_from[key])]
-            if differing:
-                raise ValueError(
-                    f"out={folder}: its pictures are of another {' and '.join(differing)}; give a new folder"
-                )
-            self.content["samples"] = [
-                s for s in there["samples"] if all((folder / f).is_file() for f in s["files"].values())
-            ]
-        elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise ValueError(f"out={folder}: holds other files; give a new folder")
-
-    @property
-    def samples(self) -> dict[tuple[str, int], dict[str, Any]]:
-        """(prompt, seed) -> its entry."""
-        return {(s["prompt"], s["seed"]): s for s in self.content["samples"]}
-
-    def has(self, prompt: str, seed: int) -> bool:
-        """Whether this picture is there."""
-        return (prompt, seed) in self.samples
-
-    def add(self, prompts: Sequence[str], seeds: Sequence[int], made: dict[str, Tensor]) -> None:
-        """Write a batch: `made` is {stage name: (B, 3, R, R)}, ascending."""
-        *_, last = made
-        for i, (prompt, seed) in enumerate(zip(prompts, seeds)):
-            name = f"{file_stem(prompt)}_seed{seed}.png"
-            files = {stage: name if stage == last else f"stages/{stage}/{name}" for stage in made}
-            for stage, file in files.items():
-                path = self.folder / file
-                path.parent.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(to_uint8(made[stage][i])).save(path)
-            self.content["samples"].append({"prompt": prompt, "seed": seed, "file": name, "files": files})
-        beside = self.path.with_suffix(".part")
-        beside.write_text(json.dumps(self.content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(beside, self.path)
-
-    def grid(self, prompts: Sequence[str], seeds: Sequence[int]) -> Path:
-        """grid.png of the last stage, all there: a row a prompt (the first 64), a column a seed (the first
-        16)."""
-        prompts, seeds, samples = prompts[:64], seeds[:16], self.samples
-        pictures = [
-            [np.asarray(Image.open(self.folder / samples[prompt, seed]["file"])) for seed in seeds]
-            for prompt in prompts
-        ]
-        path = self.folder / "grid.png"
-        captioned_grid(np.stack(pictures), prompts, [f"seed {seed}" for seed in seeds]).save(path)
-        return path
-
-
-def comparable(value: Any) -> Any:
-    """A part of a request without its paths: a file is what its hash says, wherever it lies."""
-    return value["sha256"] if isinstance(value, dict) and "sha256" in value else value
-
-
-def file_stem(prompt: str) -> str:
-    """A file name for any prompt: its first words in plain letters, and a hash that tells prompts apart."""
-    words = re.sub(r"[^a-z0-9]+", "-", prompt.lower())[:40].strip("-")
-    return f"{words or 'prompt'}_{hashlib.sha256(prompt.encode()).hexdigest()[:8]}"
 
 
 @contextmanager

@@ -1,16 +1,20 @@
 """imagen-sample: files, names, record; the same request goes on, another does not mix with it."""
 
+import errno
+import io
 import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from imagen.programs import sample as program
-from imagen.programs.sample import file_stem, prompts_of, seeds_of
+from imagen.programs.sample import prompts_of, seeds_of
+from imagen.programs.samples import file_stem
 
 
 @pytest.fixture
@@ -30,6 +34,11 @@ def run(monkeypatch: pytest.MonkeyPatch, toy_release: Path, tmp_path: Path) -> C
         return tmp_path / "out"
 
     return call
+
+
+def pixels(file: Any) -> np.ndarray:
+    with Image.open(file) as image:
+        return np.asarray(image)
 
 
 def record(out: Path) -> dict:
@@ -99,6 +108,23 @@ def test_a_picture_of_ones_own(run: Callable[..., Path], tmp_path: Path) -> None
         (["prompts=[a]", "noise_augmentation=2"], "noise_augmentation=2"),
         (["prompts=[a]", "steps=0"], "steps=0"),
         (["prompts=[a]", "batch_size=0"], "batch_size=0"),
+        (["prompts=null"], "prompts="),
+        (["prompts=[null]"], "prompts"),
+        (["prompts=[[a]]"], "prompts"),
+        (["prompts=[true]"], "prompts"),
+        (["prompts=[a]", "seeds=[-1]"], "seeds=[-1]"),
+        (["prompts=[a]", "seeds=[9223372036854775808]"], "seeds=[9223372036854775808]"),
+        (["prompts=[a]", "seeds=null"], "seeds="),
+        (["prompts=[a]", "guidance=-1"], "guidance=-1"),
+        (["prompts=[a]", "guidance=100000"], "guidance=100000"),
+        (["prompts=[a]", "rescale=2"], "rescale=2"),
+        (["prompts=[a]", "interval=5"], "interval=5"),
+        (["prompts=[a]", "interval=[0.9,0.1]"], "interval="),
+        (["prompts=[a]", "interval=[a,b]"], "interval="),
+        (["prompts=[a]", "device=foo"], "device=foo"),
+        (["prompts=[a]", "device=5"], "device=5"),
+        (["prompts=[a]", "device=meta"], "device=meta"),
+        (["prompts=[a]", "device=cuda:77"], "device=cuda:77"),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(
@@ -127,6 +153,97 @@ def test_a_folder_of_other_things_is_left_alone(
         run("prompts=[a]")
     assert "holds other files" in capsys.readouterr().err
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["notes.txt"]
+
+
+def test_a_first_batch_that_could_not_be_written_is_made_up_for(
+    run: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    save, out = Image.Image.save, tmp_path / "out"
+
+    def full(self: Image.Image, path: Path, *args: object, **kwargs: object) -> None:
+        if "seed1" in path.name:
+            path.write_bytes(b"")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(self, path, *args, **kwargs)  # pyright: ignore[reportArgumentType]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Image.Image, "save", full)
+        with pytest.raises(SystemExit):
+            run("prompts=[a cat]", "seeds=[0,1]")
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: out={out}: cannot be written to (No space left on device)")
+    assert error.count("\n") == 1
+    assert record(out)["samples"] == []
+    run("prompts=[a cat]", "seeds=[0,1]")
+    assert [s["seed"] for s in record(out)["samples"]] == [0, 1]
+
+
+def test_a_record_that_could_not_be_written_does_not_strand_the_folder(
+    run: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/.samples.json.123").write_bytes(b"")
+    assert record(run("prompts=[a cat]"))["samples"]
+
+
+@pytest.mark.parametrize("keep", [0, 100, -5])
+def test_a_cut_off_picture_is_made_again(
+    run: Callable[..., Path], keep: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = run("prompts=[a cat]", "seeds=[0,1]")
+    files = [out / file for file in record(out)["samples"][0]["files"].values()]
+    whole = [file.read_bytes() for file in files]
+    files[0].write_bytes(whole[0][:keep])
+    capsys.readouterr()
+    run("prompts=[a cat]", "seeds=[0,1]")
+    assert "1 pictures made, 1 were there" in capsys.readouterr().out
+    assert all(np.array_equal(pixels(file), pixels(io.BytesIO(b))) for file, b in zip(files, whole))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda _: [], "samples.json is damaged"),
+        (lambda c: c.pop("samples") and c, 'samples.json is damaged (no list of "samples")'),
+        (lambda c: c.update(samples={"a": 1}) or c, 'samples.json is damaged (no list of "samples")'),
+        (lambda c: c.update(samples=[5]) or c, "sample 0 is not as imagen-sample writes it"),
+        (lambda c: c["samples"][0].pop("files") and c, "sample 0 is not"),
+        (lambda c: c["samples"][0].update(files={}) or c, "sample 0 is not"),
+        (lambda c: c["samples"][0].update(seed="0") or c, "sample 0 is not"),
+        (lambda c: c["samples"][0].update(file="../../victim.png") or c, "sample 0 is not"),
+        (lambda c: c["samples"][0]["files"].update(sr16="/etc/passwd") or c, "sample 0 is not"),
+        (lambda c: c["samples"][0]["files"].update({"../x": "stages/../x/a.png"}) or c, "sample 0 is not"),
+    ],
+)
+def test_a_record_from_elsewhere_is_refused(
+    run: Callable[..., Path], change: Callable, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = run("prompts=[a cat]")
+    (out / "samples.json").write_text(json.dumps(change(record(out))))
+    before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+    with pytest.raises(SystemExit):
+        run("prompts=[a cat]", "seeds=[0,1]")
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+    assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
+
+
+def test_out_within_a_file(
+    run: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit):
+        run("prompts=[a]", f"out={tmp_path}/file/out")
+    assert f"error: out={tmp_path}/file/out: {tmp_path}/file cannot be written to" in capsys.readouterr().err
+
+
+def test_a_part_of_the_noise_levels_for_each_stage(run: Callable[..., Path]) -> None:
+    out = run("prompts=[a cat]", "interval=[[0.1,0.9],[0,1]]", "steps=1")
+    assert record(out)["settings"]["interval"] == [[0.1, 0.9], [0, 1]]
 
 
 def test_prompts_and_seeds(tmp_path: Path) -> None:
