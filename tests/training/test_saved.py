@@ -1,5 +1,6 @@
 """A checkpoint that is damaged, not ours or unfit to go on from is one line that names it, and is left as it is."""
 
+import errno
 import os
 import pickle
 from collections.abc import Callable
@@ -130,3 +131,20 @@ def test_a_machine_without_it_is_one_line(fit: Any, tmp_path: Path, given: str, 
         fit(tmp_path, given)
     assert len(str(caught.value).splitlines()) == 1
     assert not os.listdir(tmp_path)
+
+
+def test_a_disk_that_is_full_is_named_and_the_last_checkpoint_stays(
+    fit: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit(tmp_path, "trainer.max_steps=2")
+    path = tmp_path / "checkpoints/last.ckpt"
+    whole = path.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("lightning.pytorch.Trainer.save_checkpoint", full)
+    with pytest.raises(ValueError, match=r"step 4 could not be saved \(No space left on device\)") as caught:
+        fit(tmp_path, "trainer.max_steps=4")
+    one_line(caught.value, path)
+    assert path.read_bytes() == whole
