@@ -43,6 +43,8 @@ class MinSNR:
     """min(snr, gamma) on the error of x (Hang et al., arXiv 2303.09556, section 3.4; gamma = 5 is theirs)."""
 
     def __init__(self, gamma: float = 5.0) -> None:
+        if not 0 < gamma < math.inf:
+            raise ValueError(f"gamma={gamma}: must be above 0 and finite; 5 is usual")
         self.gamma = gamma
 
     def __call__(self, logsnr: Tensor, predict: Predict) -> Tensor:

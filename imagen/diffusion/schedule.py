@@ -38,6 +38,10 @@ class CosineSchedule:
     """
 
     def __init__(self, shift: float = 0.0, logsnr_min: float = -15.0, logsnr_max: float = 15.0) -> None:
+        if not -100 <= logsnr_min < shift < logsnr_max <= 100:  # beyond, float32 has no such angles
+            raise ValueError(
+                f"logsnr_min={logsnr_min}, shift={shift}, logsnr_max={logsnr_max}: must rise, within -100 and 100"
+            )
         self.shift, self.logsnr_min, self.logsnr_max = shift, logsnr_min, logsnr_max
         self.angle_min = math.atan(math.exp(-0.5 * (logsnr_max - shift)))
         self.complement_min = math.atan(math.exp(0.5 * (logsnr_min - shift)))
@@ -59,6 +63,12 @@ class LinearSchedule:
     """
 
     def __init__(self, beta_min: float = 0.1, beta_max: float = 20.0, t_min: float = 1e-4) -> None:
+        if not 0 < beta_min < beta_max < math.inf:
+            raise ValueError(
+                f"beta_min={beta_min}, beta_max={beta_max}: must rise, from above 0, and be finite"
+            )
+        if not 0 < t_min < 1:
+            raise ValueError(f"t_min={t_min}: must be above 0 and below 1; 0 would be infinite logsnr")
         self.beta_min, self.beta_max, self.t_min = beta_min, beta_max, t_min
 
     def __call__(self, t: Tensor) -> Tensor:

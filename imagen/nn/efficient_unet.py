@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from imagen.nn.attention import CrossAttention, SelfAttention
 from imagen.nn.blocks import DBlock, UBlock, add_skip
 from imagen.nn.embeddings import Conditions, beside
-from imagen.nn.layers import Norm, conv, zero
+from imagen.nn.layers import Norm, at_least, conv, zero
 from imagen.nn.text import TextConditioner, TextContext
 
 Attention = Literal["none", "self", "cross"]
@@ -55,6 +55,8 @@ class EfficientUNet(nn.Module):
                     f"{name}={list(values)} has {len(values)} entries for the {len(widths)} levels of "
                     f"widths={list(widths)}: give one a level"
                 )
+        at_least(2, widths=widths)  # a sine and a cosine of the noise level
+        at_least(1, text_dim=text_dim, blocks=blocks, heads=heads)
         if unknown := set(attention) - {"none", *KINDS}:
             raise ValueError(f"attention={list(attention)}: {unknown.pop()!r} is none of none, self, cross")
         self.arguments: dict[str, Any] = {

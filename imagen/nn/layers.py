@@ -2,6 +2,7 @@
 what follows it."""
 
 import math
+from collections.abc import Sequence
 from typing import TypeVar
 
 import torch
@@ -9,6 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 Module = TypeVar("Module", bound=nn.Module)
+
+
+def at_least(least: int, **sizes: int | Sequence[int]) -> None:
+    """ValueError naming the first of `sizes`, a number or a list of them, that is empty or below `least`."""
+    for name, size in sizes.items():
+        numbers = list(size) if isinstance(size, Sequence) else [size]
+        if not numbers or min(numbers) < least:
+            raise ValueError(f"{name}={size}: must be at least {least}")
 
 
 def zero(module: Module) -> Module:

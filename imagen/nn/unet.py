@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from imagen.nn.attention import SelfAttention
 from imagen.nn.blocks import ResBlock
 from imagen.nn.embeddings import Conditions, PlaceEmbedding, beside
-from imagen.nn.layers import Norm, conv, zero
+from imagen.nn.layers import Norm, at_least, conv, zero
 from imagen.nn.text import TextConditioner, TextContext
 
 
@@ -52,6 +52,15 @@ class UNet(nn.Module):
                 f"attention={list(attention)} has {len(attention)} entries for the {len(multipliers)} levels "
                 f"of multipliers={list(multipliers)}: give one true or false a level"
             )
+        at_least(2, width=width)  # a sine and a cosine of the noise level
+        at_least(
+            1,
+            text_dim=text_dim,
+            multipliers=multipliers,
+            blocks=blocks,
+            head_channels=head_channels,
+            embed_dim=1 if embed_dim is None else embed_dim,
+        )
         self.arguments: dict[str, Any] = {
             "text_dim": text_dim,
             "width": width,

@@ -36,6 +36,9 @@ class LowRes:
     ) -> None:
         if not 0 <= max_level <= 1:
             raise ValueError(f"stage.lowres.max_level={max_level}: a noise level lies between 0 and 1")
+        for name, value in (("resolution", resolution), ("crop", crop)):
+            if value is not None and value < 1:
+                raise ValueError(f"stage.lowres.{name}={value}: must be at least 1")
         self.resolution, self.schedule, self.max_level, self.crop = resolution, schedule, max_level, crop
 
     def check(self, resolution: int) -> None:

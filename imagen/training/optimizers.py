@@ -29,7 +29,11 @@ def adamw(
 ) -> MakeOptimizer:
     """AdamW; with weight decay 0 it is Adam, the paper's for super-resolution (appendix F.2). Decay is for
     matrices and kernels; biases and norms have none."""
-    _positive(lr=lr)
+    _positive(lr=lr, eps=eps)
+    if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+        raise ValueError(f"stage.optimizer.betas={list(betas)}: two numbers, at least 0 and below 1")
+    if not 0 <= weight_decay < math.inf:
+        raise ValueError(f"stage.optimizer.weight_decay={weight_decay}: must be at least 0 and finite")
 
     def make(parameters: Iterable[nn.Parameter]) -> Optimizer:
         parameters = list(parameters)
@@ -128,6 +132,8 @@ class Constant:
     """Linear warm-up over `warmup` steps (the paper: 10,000), then constant."""
 
     def __init__(self, warmup: int = 10_000) -> None:
+        if warmup < 0:
+            raise ValueError(f"stage.rate.warmup={warmup}: must be at least 0")
         self.warmup = warmup
 
     def __call__(self, step: int) -> float:
@@ -140,7 +146,11 @@ class Cosine:
 
     def __init__(self, steps: int, warmup: int = 10_000, floor: float = 0.0) -> None:
         if not 0 <= warmup < steps:
-            raise ValueError(f"stage.rate.warmup={warmup}: must be below stage.rate.steps={steps}")
+            raise ValueError(
+                f"stage.rate.warmup={warmup}: must be at least 0 and below stage.rate.steps={steps}"
+            )
+        if not 0 <= floor <= 1:
+            raise ValueError(f"stage.rate.floor={floor}: a factor of the learning rate, from 0 to 1")
         self.steps, self.warmup, self.floor = steps, warmup, floor
 
     def __call__(self, step: int) -> float:
@@ -152,5 +162,5 @@ class Cosine:
 
 def _positive(**values: float) -> None:
     for name, value in values.items():
-        if not value > 0:
-            raise ValueError(f"stage.optimizer.{name}={value}: must be above 0")
+        if not 0 < value < math.inf:
+            raise ValueError(f"stage.optimizer.{name}={value}: must be above 0 and finite")

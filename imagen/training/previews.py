@@ -4,6 +4,7 @@ n pictures of this rank, R resolution, L text tokens, D text width.
 """
 
 import json
+import math
 import random as python_random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -66,6 +67,16 @@ class Previews(Callback):
                 raise ValueError(f"previews.{name}={value}: must be at least 1")
         if not (prompts and thresholds and guidance):
             raise ValueError("previews: give prompts, thresholds and guidance, or previews=none")
+        if not all(prompt.strip() for prompt in prompts):
+            raise ValueError(
+                f"previews.prompts={list(prompts)}: one is empty; every picture needs a description"
+            )
+        if not all(math.isfinite(weight) for weight in guidance):
+            raise ValueError(f"previews.guidance={list(guidance)}: must be finite numbers")
+        if not 0 <= noise_augmentation <= 1:
+            raise ValueError(
+                f"previews.noise_augmentation={noise_augmentation}: a noise level lies between 0 and 1"
+            )
         self.prompts, self.thresholds, self.sampler = list(prompts), dict(thresholds), sampler
         self.every, self.guidance, self.steps = every, list(guidance), steps
         self.pictures, self.noise_augmentation, self.seed = pictures, noise_augmentation, seed

@@ -4,6 +4,7 @@ elsewhere.
 B batch, R resolution, C crop (R without crops), L text tokens, D text width.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,8 @@ from imagen.diffusion.schedule import Schedule
 from imagen.training.ema import EMA
 from imagen.training.lowres import LowRes
 from imagen.training.optimizers import MakeOptimizer, Rate
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")  # folders and files of a release are named so
 
 
 class Stage(LightningModule):
@@ -47,6 +50,10 @@ class Stage(LightningModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        if not NAME.fullmatch(name):
+            raise ValueError(
+                f"stage.name={name!r}: a plain name has letters, digits, . _ and - alone, up to 100"
+            )
         check_fit(resolution, unet, lowres)
         if not 0 <= text_drop <= 1:
             raise ValueError(f"stage.text_drop={text_drop}: a probability lies between 0 and 1")
@@ -115,6 +122,8 @@ class Stage(LightningModule):
 
 def check_fit(resolution: int, unet: Any, lowres: LowRes | None) -> None:
     """ValueError when a network cannot work at this resolution, or with this low-resolution input."""
+    if resolution < 1:
+        raise ValueError(f"stage.resolution={resolution}: must be at least 1")
     if lowres is not None:
         lowres.check(resolution)
     side, key = resolution, "stage.resolution"

@@ -89,6 +89,12 @@ def test_simple_weighs_the_error_of_what_is_predicted(predict):
     torch.testing.assert_close(loss, {"eps": snr, "x": torch.ones_like(snr), "v": snr + 1}[predict] * error)
 
 
+@pytest.mark.parametrize("gamma", [0, -5, float("nan"), float("inf")])
+def test_gamma_is_a_positive_number(gamma):
+    with pytest.raises(ValueError, match=f"gamma={gamma}: must be above 0"):
+        MinSNR(gamma)
+
+
 def test_published_forms_of_min_snr():
     """min(snr, 5) / snr for eps and / (snr + 1) for v (Hang et al., section 3.4)."""
     logsnr = torch.linspace(-15, 15, 31, dtype=torch.float64)

@@ -72,8 +72,27 @@ def test_linear_is_the_limit_of_ddpm():
     """alpha^2 of the 1000 steps (Ho et al.) against the integral: equal but for the steps' coarseness."""
     discrete = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64), 0)
     t = torch.arange(1, 1001, dtype=torch.float64) / 1000
-    alpha, _ = alpha_sigma(LinearSchedule(t_min=0)(t))
+    alpha, _ = alpha_sigma(LinearSchedule(t_min=1e-12)(t))
     torch.testing.assert_close(alpha**2, discrete, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("make", "values", "words"),
+    [
+        (CosineSchedule, {"shift": math.nan}, "shift=nan"),
+        (CosineSchedule, {"shift": 20}, "shift=20"),
+        (CosineSchedule, {"logsnr_min": 15, "logsnr_max": -15}, "must rise"),
+        (CosineSchedule, {"logsnr_max": math.inf}, "logsnr_max=inf"),
+        (CosineSchedule, {"logsnr_min": -2000}, "logsnr_min=-2000"),
+        (LinearSchedule, {"beta_min": 0}, "beta_min=0"),
+        (LinearSchedule, {"beta_max": 0.1}, "must rise"),
+        (LinearSchedule, {"t_min": 0}, "t_min=0"),
+        (LinearSchedule, {"t_min": math.nan}, "t_min=nan"),
+    ],
+)
+def test_a_schedule_that_does_not_fall_is_refused(make, values, words):
+    with pytest.raises(ValueError, match=words):
+        make(**values)
 
 
 def test_expand():

@@ -186,6 +186,28 @@ def test_bfloat16(kind):
         assert (out.float() - expected).norm() < 0.1 * expected.norm()
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"width": 1}, {"text_dim": 0}, {"blocks": 0}, {"multipliers": [1, 0]}, {"head_channels": 0}, {"embed_dim": 0},
+        {"widths": [8, -16]}, {"widths": []}, {"blocks": [1, 0]}, {"heads": 0},
+    ],
+)  # fmt: skip
+def test_sizes_are_at_least_one(values):
+    base = {"text_dim": 8, "width": 8, "multipliers": [1, 2], "blocks": 1, "attention": [False, True]}
+    large = {"text_dim": 8, "widths": [8, 16], "blocks": [1, 1], "attention": ["none", "self"]}
+    name = next(iter(values))
+    make, given = (
+        (EfficientUNet, large)
+        if name in ("widths", "heads") or values == {"blocks": [1, 0]}
+        else (UNet, base)
+    )
+    if values == {"widths": []}:
+        given = {**given, "blocks": [], "attention": []}
+    with pytest.raises(ValueError, match=f"^{name}=.*must be at least"):
+        make(**(given | values))
+
+
 def test_levels_that_do_not_match():
     with pytest.raises(ValueError, match=r"attention=.*2 levels of multipliers"):
         UNet(TEXT_DIM, 16, [1, 2], 1, [True])

@@ -57,5 +57,8 @@ def test_what_cannot_stand_on_a_stage_is_refused() -> None:
         LowRes(64, SCHEDULE).check(64)
     with pytest.raises(ValueError, match=r"stage\.lowres\.crop=200"):
         LowRes(64, SCHEDULE, crop=200).check(128)
+    for values in ({"resolution": 0}, {"resolution": 64, "crop": -8}):
+        with pytest.raises(ValueError, match="must be at least 1"):
+            LowRes(schedule=SCHEDULE, **values)
     with pytest.raises(ValueError, match=r"stage\.lowres\.max_level=2"):
         LowRes(64, SCHEDULE, max_level=2)

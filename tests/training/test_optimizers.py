@@ -1,12 +1,13 @@
 """Adafactor against optax's own numbers, learning rates against their definition."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 
-from imagen.training.optimizers import Adafactor, Constant, Cosine, adamw, factored_dims
+from imagen.training.optimizers import Adafactor, Constant, Cosine, adafactor, adamw, factored_dims
 
 SHAPES = {"matrix": (130, 140), "kernel": (128, 160, 3, 3), "narrow": (4, 200), "bias": (7,)}
 # optax 0.2.8, adafactor(1e-2): after the four steps below, entries 0, 1, -1 and the sum
@@ -62,7 +63,9 @@ def test_a_cosine_rate_warms_up_and_falls() -> None:
     assert [rate(0), rate(1), rate(2)] == [0.5, 1, 1]
     assert rate(7) == pytest.approx(0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi / 2)))
     assert rate(12) == rate(99) == pytest.approx(0.1)
-    with pytest.raises(ValueError, match=r"stage\.rate\.warmup=5: must be below stage\.rate\.steps=5"):
+    with pytest.raises(
+        ValueError, match=r"stage\.rate\.warmup=5: must be at least 0 and below stage\.rate\.steps=5"
+    ):
         Cosine(steps=5, warmup=5)
 
 
@@ -74,6 +77,21 @@ def test_adamw_decays_matrices_alone() -> None:
     assert torch.equal(bias, torch.ones(2))
 
 
-def test_a_rate_that_is_not_positive_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"stage\.optimizer\.lr=0"):
-        adamw(lr=0)
+@pytest.mark.parametrize(
+    ("make", "values"),
+    [
+        (adamw, {"lr": 0}),
+        (adamw, {"lr": math.inf}),
+        (adafactor, {"lr": math.nan}),
+        (adamw, {"eps": 0}),
+        (adamw, {"weight_decay": -1}),
+        (adamw, {"betas": [0.9]}),
+        (adamw, {"betas": [0.9, 1]}),
+        (Constant, {"warmup": -1}),
+        (Cosine, {"warmup": -1, "steps": 5}),
+        (Cosine, {"floor": 2, "steps": 5, "warmup": 0}),
+    ],
+)
+def test_a_value_out_of_range_is_refused(make: Callable[..., object], values: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=rf"^stage\.\w+\.{next(iter(values))}="):
+        make(**values)
