@@ -15,6 +15,7 @@ import functools
 import importlib.resources
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -30,19 +31,26 @@ from hydra.errors import (
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from imagen.programs.settings import SETTINGS
+from imagen.programs.typed import check
+from imagen.training.run_folder import flat
+
+CONF = Path(str(importlib.resources.files("imagen.conf")))
 Task = Callable[[DictConfig], None]
 
 
 def program(config_name: str) -> Callable[[Task], Callable[[], None]]:
-    """Make `task` a program whose settings are conf/`config_name`.yaml, with every value given and
-    resolvable."""
+    """Make `task` a program whose settings are conf/`config_name`.yaml, every value given, resolvable and what
+    `SETTINGS` and the constructors say."""
 
     def decorate(task: Task) -> Callable[[], None]:
         @functools.wraps(task)
         def checked(cfg: DictConfig) -> None:
             with reported():
-                check_complete(cfg)
-                task(cfg)
+                given = check_complete(cfg)
+                check(given, SETTINGS[config_name], "")
+                with naming(given):
+                    task(cfg)
 
         run = hydra.main(config_path="pkg://imagen.conf", config_name=config_name, version_base="1.3")(
             checked
@@ -66,8 +74,11 @@ def reported() -> Iterator[None]:
     """Errors of the user leave as one line on stderr and exit code 2; those of ours pass."""
     try:
         yield
-    except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:
-        if os.environ.get("IMAGEN_DEBUG") == "1":
+    except Exception as error:
+        theirs = isinstance(error, (HydraException, OmegaConfBaseException, ValueError, OSError))
+        # Lightning's, of what the machine lacks; by name, since an error of the settings need not wait for its import
+        theirs = theirs or type(error).__name__ == "MisconfigurationException"
+        if not theirs or os.environ.get("IMAGEN_DEBUG") == "1":
             raise
         sys.stderr.write(f"error: {one_line(error)}\n")
         raise SystemExit(2) from None
@@ -76,21 +87,48 @@ def reported() -> Iterator[None]:
         raise SystemExit(130) from None
 
 
-def build(node: Any, **kwargs: Any) -> Any:
+@contextlib.contextmanager
+def naming(given: dict[str, Any]) -> Iterator[None]:
+    """A file that cannot be read or written is told with the setting that leads to it."""
+    try:
+        yield
+    except OSError as error:
+        if not isinstance(error.filename, str):
+            raise
+        file = Path(os.path.abspath(error.filename))
+        paths = {
+            key: os.path.abspath(value)
+            for key, value in flat(given).items()
+            if isinstance(value, str) and file.is_relative_to(os.path.abspath(value))
+        }
+        if not paths:
+            raise
+        key = max(paths, key=lambda key: len(paths[key]))
+        raise ValueError(f"{key}={flat(given)[key]}: {error.strerror}: {error.filename}") from error
+
+
+def build(node: Any) -> Any:
     """The object that `node` describes (`_target_` and its arguments), nested ones first; lists and dicts
     arrive plain.
 
-    `kwargs` are handed to the outermost constructor. Raises ValueError naming the key, the value and what
-    would be right.
+    Raises ValueError naming the key, the value and what would be right. Classes that are not of imagen are refused
+    before they are imported (imagen/programs/typed.py).
     """
+    if node is None:
+        return None
+    check(OmegaConf.to_container(node, resolve=True), Any, node._get_full_key(None))
     try:
-        return hydra.utils.instantiate(node, _convert_="all", **kwargs)
+        return hydra.utils.instantiate(node, _convert_="all")
     except InstantiationException as error:
         cause = error
         while isinstance(cause, InstantiationException) and cause.__cause__ is not None:
             cause = cause.__cause__
         if isinstance(cause, (InstantiationException, ImportError, TypeError, OmegaConfBaseException)):
             raise ValueError(_explain_call(error, cause)) from error
+        if isinstance(cause, ValueError) and re.match(
+            r"\w+=", str(cause)
+        ):  # of an argument that knows no config
+            raise ValueError(f"{_full_key(error)}.{cause}") from error
         raise cause  # noqa: B904  (the constructor's own words are the clear ones)
 
 
@@ -100,22 +138,26 @@ def build_optional(node: Any) -> Any:
     return build(node) if node is not None and "_target_" in node else None
 
 
-def check_complete(cfg: DictConfig) -> None:
-    """Raises ValueError naming every mandatory value that was not given, or an interpolation that leads
-    nowhere."""
+def check_complete(cfg: DictConfig) -> dict[str, Any]:
+    """The settings, resolved and plain. Raises ValueError naming every mandatory value that was not given, or an
+    interpolation that leads nowhere."""
     missing = sorted(OmegaConf.missing_keys(cfg))
     if missing:
         give = " ".join(f"{key}=..." for key in missing)
         raise ValueError(f"no value for {', '.join(missing)}: give {give}")
-    OmegaConf.to_container(cfg, resolve=True)
+    return OmegaConf.to_container(cfg, resolve=True)  # pyright: ignore[reportReturnType]
 
 
 def one_line(error: BaseException) -> str:
     """What was wrong, in one line: the key, the value, what would be right."""
     cause = error.__cause__
     if isinstance(error, MissingConfigException) and error.options is not None:
-        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        file = str(error.missing_cfg_file)
+        group = max((g for g in _groups("**/*") if file.startswith(f"{g}/")), key=len, default="")
+        name = file.removeprefix(f"{group}/")
         return f"{group}={name}: no such option; {_choices(name, error.options)}"
+    if line := _wrong_choice(str(error)):
+        return line
     if isinstance(error, OverrideParseException):
         return f"cannot read {error.override!r}: write key=value, and quote a value that has , = : or spaces"
     if (
@@ -125,7 +167,7 @@ def one_line(error: BaseException) -> str:
     ):
         given, parent = cause.full_key or cause.key, cause.parent_node
         if "/" in str(cause.key):
-            return f"{cause.key}: no such group; {_choices(str(cause.key), _groups())}"
+            return f"{cause.key}: no such group; {_choices(str(cause.key), _groups('*/*'))}"
         known = list(parent.keys()) if OmegaConf.is_dict(parent) else []
         where = parent._get_full_key(None) if OmegaConf.is_config(parent) else ""
         return f"{given}: no such setting{f' in {where}' if where else ''}; {_choices(str(cause.key), known)}"
@@ -142,21 +184,38 @@ def _choices(given: str, known: Iterable[Any]) -> str:
     return (f"did you mean {close[0]}? " if close else "") + f"choose from: {listed}"
 
 
-def _groups() -> list[str]:
-    """The groups that lie within groups, as they are written: stage/unet, ..."""
-    conf = Path(str(importlib.resources.files("imagen.conf")))
-    return [str(path.relative_to(conf)) for path in conf.glob("*/*") if path.is_dir()]
+def _wrong_choice(text: str) -> str | None:
+    """One line for a group whose option is no name, or that this program does not have; None if it is neither."""
+    if "Config group override must be a string" in text:  # Hydra says not which
+        for argument in sys.argv[1:]:
+            group, _, value = argument.partition("=")
+            if group in _groups("**/*") and (value == "null" or not re.match(r"[A-Za-z_]", value)):
+                return (
+                    f"{group}={value}: no option; {_choices(value, _options(group))}; or leave {group}= out"
+                )
+    if (found := re.match(r"Could not override '([^']+)'\. No match in the defaults list", text)) is not None:
+        group = found[1].partition("@")[0]
+        return f"{group}: this program has no such group; --help names those that it has"
+    if (found := re.search(r"Could not load '([^']+)'", text)) is not None:
+        return f"{found[1]}: no such option, and of a group only one can be chosen"
+    return None
+
+
+def _groups(pattern: str) -> list[str]:
+    """The groups of conf/ as they are written, `*/*` those that lie within groups: stage/unet, ..."""
+    return [str(path.relative_to(CONF)) for path in CONF.glob(pattern) if path.is_dir()]
+
+
+def _options(group: str) -> list[str]:
+    return [path.stem for path in (CONF / group).glob("*.yaml")]
 
 
 def _explain_call(error: BaseException, cause: BaseException) -> str:
     """One line for a constructor that could not be found or called."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    key = next((line.removeprefix("full_key:").strip() for line in lines if line.startswith("full_key:")), "")
-    target = lines[0].split("'")[1] if lines[0].count("'") >= 2 else ""
+    first, key = str(error).splitlines()[0], _full_key(error)
+    target = first.split("'")[1] if first.count("'") >= 2 else ""
     where = f"{key} ({target})" if key and target else key or target
     text = " ".join(str(cause).split())
-    if lines[0].startswith("Error locating target"):
-        return f"{key}._target_={target}: no such class or function"
     if (
         "unexpected keyword argument" in text
         or "positional argument" in text
@@ -164,6 +223,11 @@ def _explain_call(error: BaseException, cause: BaseException) -> str:
     ):
         text = f"{text}; it takes: {', '.join(_parameters(target))}"
     return f"{where}: {text}" if where else text
+
+
+def _full_key(error: BaseException) -> str:
+    found = re.search(r"^\s*full_key: (\S+)", str(error), re.MULTILINE)
+    return found[1] if found else ""
 
 
 def _parameters(target: str) -> list[str]:

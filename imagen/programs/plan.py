@@ -21,6 +21,8 @@ def main(cfg: DictConfig) -> None:
     """Build the stage on the meta device, reckon, print."""
     given: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # pyright: ignore[reportAssignmentType]
     check(given["plan"])
+    for part in (cfg.trainer, cfg.data):  # for what they say of their values; no shards are read
+        build(part)
     with torch.device("meta"):
         stage: Stage = build(cfg.stage)
     found = reckon(given, stage, measure(stage, given["plan"]["tokens"]))
@@ -34,16 +36,11 @@ def main(cfg: DictConfig) -> None:
 
 
 def check(plan: dict[str, Any]) -> None:
-    """ValueError for a plan that cannot be reckoned with."""
+    """ValueError for a chip that nobody knows."""
     if plan["chip"] not in plan["chips"]:
         raise ValueError(
             f"plan.chip={plan['chip']}: known: {', '.join(plan['chips'])}; or add plan.chips.NAME"
         )
-    if not 0 < plan["mfu"] <= 1:
-        raise ValueError(f"plan.mfu={plan['mfu']}: a share of the peak, above 0 and at most 1")
-    for name in ("devices", "images", "captions", "tokens", "sample_steps"):
-        if plan[name] is not None and (not isinstance(plan[name], int) or plan[name] < 1):
-            raise ValueError(f"plan.{name}={plan[name]}: must be a whole number, at least 1")
 
 
 def reckon(given: dict[str, Any], stage: Stage, cost: Cost) -> dict[str, Any]:
@@ -131,6 +128,9 @@ def device_count(trainer: dict[str, Any]) -> int:
         raise ValueError(
             f"trainer.devices={trainer['devices']}: only the machine knows how many; give plan.devices=N"
         )
+    for name in ("devices", "nodes"):
+        if trainer[name] < 1:
+            raise ValueError(f"trainer.{name}={trainer[name]}: must be at least 1")
     return trainer["devices"] * trainer["nodes"]
 
 

@@ -1,7 +1,7 @@
 """imagen-train: one stage on prepared shards, in a run folder of its own; the same command again resumes."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -11,28 +11,44 @@ from imagen.training.run_folder import RunFolder, first_process
 
 @program("train")
 def main(cfg: DictConfig) -> None:
-    """Claim the run folder, build the parts, check that they fit, train."""
+    """Check that the parts can be built and fit, claim the run folder, train."""
     plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # pyright: ignore[reportAssignmentType]
     folder = RunFolder(Path(cfg.runs) / str(cfg.name))
+    parts = built(cfg)
     with folder.claim(plain):
         if folder.step >= cfg.trainer.max_steps:
             print(
                 f"{folder.path} is trained: step {folder.step} of trainer.max_steps={cfg.trainer.max_steps}"
             )
             return
-        finished = train(cfg, plain, folder)
+        finished = train(cfg, plain, folder, parts)
         if first_process():
             print(f"{folder.checkpoint}: step {folder.step} of {cfg.trainer.max_steps}")
         if not finished:
             raise KeyboardInterrupt
 
 
-def train(cfg: DictConfig, plain: dict[str, Any], folder: RunFolder) -> bool:
-    """From settings to a trained checkpoint; False when asked to stop before the end."""
+class Parts(NamedTuple):
+    """What a run has beside its stage, which is allocated last."""
+
+    training: Any
+    data: Any
+    previews: Any
+    logger: Any
+
+
+def built(cfg: DictConfig) -> Parts:
+    """The parts of a run; ValueError when they, or the stage, cannot be what the settings say. Nothing is
+    allocated, no file is touched."""
     import torch  # not at the top: --help and an error of the settings need not wait for it
 
-    from imagen.diffusion.randomness import mix
-
+    with torch.device("meta"):
+        build(cfg.stage)
+    if cfg.data.resolution != cfg.stage.resolution:
+        raise ValueError(
+            f"data.resolution={cfg.data.resolution}: the stage's pictures have stage.resolution="
+            f"{cfg.stage.resolution}; leave data.resolution out"
+        )
     training, data = build(cfg.trainer), build(cfg.data)
     previews, logger = build_optional(cfg.previews), build_optional(cfg.logger)
     if data.encoder.dim != cfg.stage.unet.text_dim:
@@ -40,6 +56,16 @@ def train(cfg: DictConfig, plain: dict[str, Any], folder: RunFolder) -> bool:
             f"stage.unet.text_dim={cfg.stage.unet.text_dim}: the text encoder gives width "
             f"{data.encoder.dim}; leave it at ${{text_dim}} or choose another text="
         )
+    return Parts(training, data, previews, logger)
+
+
+def train(cfg: DictConfig, plain: dict[str, Any], folder: RunFolder, parts: Parts) -> bool:
+    """From parts that fit to a trained checkpoint; False when asked to stop before the end."""
+    import torch
+
+    from imagen.diffusion.randomness import mix
+
+    training, data, previews, logger = parts
     data.setup("fit")  # shards and embeddings are looked for before a network is allocated
     torch.manual_seed(mix("weights", cfg.seed))
     stage = build(cfg.stage)

@@ -46,7 +46,7 @@ def say(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         ("stage/unt=base_300m", "stage/unt: no such group; did you mean stage/unet? choose from:"),
         ("experiment2=toy", "experiment2: no such setting"),
         ("name=???", "no value for name: give name=..."),
-        ("stage.unet.width=wide", "stage.unet (imagen.nn.unet.UNet): "),
+        ("stage.unet.width=wide", "stage.unet.width=wide: must be a whole number"),
         ("stage.unet.width=${nothing}", "Interpolation key 'nothing' not found"),
         (
             "stage.unet._target_=imagen.nn.Unet",
@@ -54,6 +54,15 @@ def say(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         ),
         ("+stage.rate.warm=1", "stage.rate (imagen.training.optimizers.Constant): "),
         ("stage.resolution=7", "stage.resolution=7: must divide by 2"),
+        ("stage=null", "stage=null: no option; choose from: base16"),
+        ("text=5", "text=5: no option; choose from: bert_base"),
+        ("stage=[sr256,b]", "stage/b: no such option, and of a group only one"),
+        ("sampler=ddim", "sampler: this program has no such group"),
+        (
+            "experiment=../../etc/passwd",
+            "experiment=../../etc/passwd: no such option; choose from: base64_1b",
+        ),
+        ("stage.schedule.shift=99", "stage.schedule.logsnr_min=-15.0, shift=99"),
         ("name=a,b", "Ambiguous value for argument 'name=a,b'"),
         ("name", "cannot read 'name': write key=value"),
     ],
@@ -71,6 +80,23 @@ def test_debug_shows_where_an_error_came_from(say: Say, monkeypatch: pytest.Monk
         say("stage.resolution=7")
 
 
+@pytest.mark.parametrize("file", ["{runs}/x/lock", "{runs}"])
+def test_a_file_that_cannot_be_written_is_told_with_its_setting(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, file: str
+) -> None:
+    runs = tmp_path / "a file"
+
+    @program("train")
+    def main(cfg: DictConfig) -> None:
+        raise NotADirectoryError(20, "Not a directory", file.format(runs=runs))
+
+    given = ["experiment=toy", "name=x", "data.train=x", f"runs='{runs}'"]
+    monkeypatch.setattr(sys, "argv", ["imagen-train", *given])
+    with pytest.raises(SystemExit):
+        main()
+    assert capsys.readouterr().err.startswith(f"error: runs={runs}: Not a directory: {runs}")
+
+
 def test_errors_of_ours_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     @program("train")
     def main(cfg: DictConfig) -> None:
@@ -81,7 +107,8 @@ def test_errors_of_ours_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) ->
         main()
 
 
-def test_lists_and_dicts_arrive_plain() -> None:
+def test_lists_and_dicts_arrive_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGEN_TRUSTED_PACKAGES", "builtins")
     built = build(OmegaConf.create({"_target_": "builtins.dict", "a": [1, {"b": 2}]}))
     assert type(built["a"]) is list
     assert type(built["a"][1]) is dict

@@ -115,6 +115,10 @@ def test_a_run_trains_resumes_and_refuses_other_settings(
         ),
         (("name=x", "data.train={shards}", "text.max_length=9"), "max_length"),
         (("name=x", "data.train={shards}", "trainer.accumulate=3"), "data.batch_size=4"),
+        (("name=x", "data.train={shards}", "data.resolution=16"), "data.resolution=16: the stage's pictures"),
+        (("name=x", "data.train={shards}", "trainer.precision=abc"), "abc"),
+        (("name=x", "data.train={shards}", "+foo.bar=1"), "foo: no such setting; choose from: data"),
+        (("name=x", "data.train={shards}", "+trainer.strategi=ddp"), "strategi"),
     ],
 )
 def test_what_cannot_be_trained_is_one_line(
@@ -175,3 +179,26 @@ def test_a_killed_command_resumes(shards: Path, tmp_path: Path) -> None:
     assert "SIGTERM: saving after this step" in err
     step = json.loads((tmp_path / "run/progress.json").read_text())["step"]
     assert torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["global_step"] == step > 0
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is an accelerator")
+def test_an_accelerator_that_is_not_there_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], shards: Path, tmp_path: Path
+) -> None:
+    given = ["experiment=toy", "name=x", f"runs={tmp_path}", f"data.train={shards}"]
+    code, _, err = run(monkeypatch, capsys, *given, "trainer.accelerator=gpu")
+    assert code == 2
+    assert err.startswith("error: ")
+    assert "gpu" in err
+    assert err.count("\n") == 1
+
+
+def test_a_wrong_setting_leaves_a_run_as_it_was(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], shards: Path, tmp_path: Path
+) -> None:
+    given = ["experiment=toy", "name=x", f"runs={tmp_path}", f"data.train={shards}", "trainer.progress=false"]
+    assert run(monkeypatch, capsys, *given, "trainer.max_steps=2", "previews=none")[0] == 0
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    for wrong in ("previews.steps=0", "trainer.save_every=x", "stage.unet.blocks=-1", "logger=5"):
+        assert run(monkeypatch, capsys, *given, "trainer.max_steps=4", wrong)[0] == 2
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before

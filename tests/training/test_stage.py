@@ -30,7 +30,11 @@ def stage(*overrides: str) -> Stage:
             r"stage\.unet\.lowres=true: the network takes low-resolution.*stage\.lowres is not set",
         ),
         ("stage.text_drop=2", r"stage\.text_drop=2"),
-        ("stage.predict=noise", "predict='noise': a network predicts one of eps, x, v"),
+        ("stage.predict=noise", r"stage\.predict=noise: must be one of eps, x, v"),
+        ("stage.resolution=0", r"stage\.resolution=0: must be at least 1"),
+        ("stage.name='../x'", r"stage\.name='\.\./x': a plain name"),
+        ("stage.lowres.resolution=0", r"stage\.lowres\.resolution=0: must be at least 1"),
+        ("+stage.lowres.schedule.shift=99", r"stage\.lowres\.schedule\..*shift=99"),
         (
             "+stage.colour=1",
             r"stage .imagen.training.stage.Stage.*unexpected keyword argument 'colour'; it takes: name",

@@ -1,0 +1,175 @@
+"""What the settings of each program must be: the roots of conf/*.yaml, key for key. Parts say it in their constructors."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, NotRequired, TypedDict
+
+from imagen.programs.typed import Rule
+
+
+def _here(device: str) -> bool:
+    import torch  # not at the top: --help need not wait for it
+
+    try:
+        torch.empty(0, device=device)
+    except Exception:  # no two backends that are missing raise the same
+        return False
+    return torch.device(device).type != "meta"
+
+
+Part = object
+Count = Annotated[int, Rule("a whole number, at least 1", lambda n: n >= 1)]
+Natural = Annotated[int, Rule("a whole number, at least 0", lambda n: n >= 0)]
+Share = Annotated[float, Rule("a number from 0 to 1", lambda x: 0 <= x <= 1)]
+Positive = Annotated[float, Rule("a number above 0", lambda x: x > 0)]
+Device = Annotated[
+    str, Rule("a device of this machine: cpu, or where there is one cuda, cuda:1, mps, ...", _here)
+]
+Interval = Annotated[
+    list[float] | list[list[float] | None],
+    Rule("[low, high], or a list of those, one a stage", lambda ends: bool(ends)),
+]
+Name = Annotated[
+    str | int,
+    Rule(
+        "a plain name: up to 100 letters, digits, . _ and -, the first no . or -",
+        lambda name: re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", str(name)) is not None,
+    ),
+]
+
+
+class Prepare(TypedDict):
+    """conf/prepare.yaml"""
+
+    out: Path
+    shard_size: Count
+    max_bad: Share
+    embed: bool
+    device: Device
+    source: NotRequired[Part | None]
+    text: Part
+
+
+class Train(TypedDict):
+    """conf/train.yaml. A part that is switched off is null, or mere values."""
+
+    name: Name
+    seed: int
+    runs: Path
+    trainer: Part
+    text: Part
+    text_dim: int
+    stage: Part
+    data: Part
+    previews: dict[str, Any] | None
+    logger: dict[str, Any] | None
+
+
+class Chip(TypedDict):
+    """TFLOP/s and GB."""
+
+    bf16: Positive
+    fp32: Positive
+    memory: Positive
+
+
+class Reckoning(TypedDict):
+    """What conf/plan.yaml has beside the settings of training."""
+
+    devices: Count | None
+    chip: str
+    mfu: Annotated[
+        float, Rule("a share of the peak: a number above 0 and at most 1", lambda share: 0 < share <= 1)
+    ]
+    images: Count
+    captions: Count
+    tokens: Count
+    bytes_a_pixel: Positive
+    sample_steps: Count
+    json: Path | None
+    chips: dict[str, Chip]
+
+
+class Plan(Train):
+    """conf/plan.yaml"""
+
+    plan: Reckoning
+
+
+class Export(TypedDict):
+    """conf/export.yaml. The program itself looks at `run`."""
+
+    run: Any
+    out: Path
+    guidance: float | list[float] | None
+    steps: Count | list[Count] | None
+    noise_augmentation: Share | list[Share] | None
+    interval: Interval | None
+    rescale: Share | list[Share] | None
+    sampler: NotRequired[Part | None]
+    threshold: NotRequired[Callable | None]
+
+
+class Sample(TypedDict):
+    """conf/sample.yaml. The program itself looks at prompts and seeds."""
+
+    release: Path
+    out: Path
+    prompts: Any
+    prompts_file: Path | None
+    seeds: Any
+    picture: Path | None
+    guidance: float | list[float] | None
+    steps: Count | list[Count] | None
+    noise_augmentation: Share | list[Share] | None
+    interval: Interval | None
+    rescale: Share | list[Share] | None
+    batch_size: Count
+    device: Device | None
+    progress: bool
+    sampler: NotRequired[Part | None]
+    threshold: NotRequired[Callable | None]
+
+
+class StageSettings(TypedDict):
+    """How the demo samples, a value for each stage."""
+
+    steps: list[Count]
+    guidance: list[float]
+    noise_augmentation: Share
+    percentile: Share
+
+
+class Sweep(TypedDict):
+    """The demo's gallery."""
+
+    guidance: list[float]
+    prompts: Count
+
+
+class Demo(TypedDict):
+    """conf/demo.yaml"""
+
+    out: Path
+    pictures: Count
+    encoder: str
+    samples: Count
+    held_out: Natural
+    batch_size: Count
+    train: list[str]
+    seed: int
+    reading_order: Share
+    stages: dict[str, str]
+    sample: StageSettings
+    sweep: Sweep
+
+
+SETTINGS: dict[str, Any] = {
+    "prepare": Prepare,
+    "train": Train,
+    "plan": Plan,
+    "export": Export,
+    "sample": Sample,
+    "demo": Demo,
+}
