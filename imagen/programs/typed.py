@@ -157,7 +157,7 @@ def _check_part(node: dict[str, Any], key: str, partial: bool) -> None:
 
 def _target(target: Any, given: str) -> Any:
     """The class or function `target`. Of other packages nothing is imported, and nothing is reached through ours."""
-    packages = ["imagen", *os.environ.get(TRUSTED, "").split(",")]
+    packages = {"imagen", *os.environ.get(TRUSTED, "").split(",")} - {""}
     refusal = (
         f"{given}: must be a class of imagen; classes of your own need {TRUSTED}=PACKAGE in the environment"
     )

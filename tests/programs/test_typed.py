@@ -79,6 +79,7 @@ def test_the_settings_of_a_program_are_those_of_its_yaml(program: str) -> None:
         ("builtins.open", "must be a class of imagen"),
         ("logging.FileHandler", "must be a class of imagen"),
         ("imagen.files.os.replace", "must be a class of imagen"),
+        ("imagen.files.os.system.__call__", "must be a class of imagen"),
         ("imagen.training.stage.nn.Linear", "must be a class of imagen"),
         ("imagen.nowhere", "no such class or function"),
         (5, "must be a class of imagen"),
