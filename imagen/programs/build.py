@@ -62,6 +62,7 @@ def program(config_name: str) -> Callable[[Task], Callable[[], None]]:
                 "1"  # Hydra then raises its errors here instead of printing its own
             )
             with reported():
+                refuse_parts_of_hydra(sys.argv[1:])
                 run()
 
         return main
@@ -69,16 +70,20 @@ def program(config_name: str) -> Callable[[Task], Callable[[], None]]:
     return decorate
 
 
+def refuse_parts_of_hydra(arguments: Iterable[str]) -> None:
+    """ValueError for an argument that has Hydra make an object of its own, before there are settings to check."""
+    for argument in arguments:
+        if re.match(r"\+*hydra\.(callbacks\b|.*_target_)", argument):
+            raise ValueError(f"{argument}: what Hydra itself is made of cannot be set here")
+
+
 @contextlib.contextmanager
 def reported() -> Iterator[None]:
     """Errors of the user leave as one line on stderr and exit code 2; those of ours pass."""
     try:
         yield
-    except Exception as error:
-        theirs = isinstance(error, (HydraException, OmegaConfBaseException, ValueError, OSError))
-        # Lightning's, of what the machine lacks; by name, since an error of the settings need not wait for its import
-        theirs = theirs or type(error).__name__ == "MisconfigurationException"
-        if not theirs or os.environ.get("IMAGEN_DEBUG") == "1":
+    except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:
+        if os.environ.get("IMAGEN_DEBUG") == "1":
             raise
         sys.stderr.write(f"error: {one_line(error)}\n")
         raise SystemExit(2) from None

@@ -63,6 +63,11 @@ def say(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
             "experiment=../../etc/passwd: no such option; choose from: base64_1b",
         ),
         ("stage.schedule.shift=99", "stage.schedule.logsnr_min=-15.0, shift=99"),
+        (
+            "+hydra.callbacks.a._target_=shutil.copy",
+            "+hydra.callbacks.a._target_=shutil.copy: what Hydra itself",
+        ),
+        ("hydra.launcher={_target_:shutil.copy}", "hydra.launcher={_target_:shutil.copy}: what Hydra itself"),
         ("name=a,b", "Ambiguous value for argument 'name=a,b'"),
         ("name", "cannot read 'name': write key=value"),
     ],
