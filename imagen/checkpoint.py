@@ -31,7 +31,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from imagen.diffusion.denoiser import Predict
 from imagen.diffusion.schedule import CosineSchedule, LinearSchedule
-from imagen.files import read_json
+from imagen.files import read_json, shared
 from imagen.nn import NETWORKS
 from imagen.text import HashedWords, MiniLM, TransformersEncoder
 
@@ -126,6 +126,7 @@ def write_release(
             if (new / file).exists():
                 raise ValueError(f"two stages are named {record.name!r}; name runs apart with stage.name=...")
             save_file({k: v.detach().cpu().contiguous() for k, v in weights.items()}, new / file)
+            shared(new / file)
             records.append(asdict(record) | {"file": file, "sha256": sha256(new / file)})
         content = {"format": FORMAT, "stages": records, "text": text, "sampling": sampling or {}}
         written = json.dumps(content, indent=2, allow_nan=False) + "\n"

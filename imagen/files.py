@@ -14,6 +14,14 @@ def write_text(path: Path, text: str) -> None:
     os.replace(beside, path)
 
 
+def shared(path: Path) -> None:
+    """Give `path` the permissions that a new file has here: safetensors makes its files its owner's alone, and
+    clusters share data and releases."""
+    mask = os.umask(0)
+    os.umask(mask)
+    path.chmod(0o666 & ~mask)
+
+
 def read_json(path: str | Path, remedy: str) -> dict[str, Any]:
     """The object in a JSON file. ValueError naming the file and the `remedy` when it is not there, cannot be read,
     or holds anything but an object."""

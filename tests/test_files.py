@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
-from imagen.files import read_json, write_text
+from imagen.files import read_json, shared, write_text
 
 
 def test_text_comes_back_and_nothing_lies_beside(tmp_path: Path) -> None:
@@ -12,6 +14,14 @@ def test_text_comes_back_and_nothing_lies_beside(tmp_path: Path) -> None:
     write_text(file, '{"a": "é"}')
     assert read_json(file, "") == {"a": "é"}
     assert list(file.parent.iterdir()) == [file]
+
+
+def test_tensors_are_shared_as_other_files_are(tmp_path: Path) -> None:
+    tensors, text = tmp_path / "a.safetensors", tmp_path / "a.txt"
+    save_file({"a": torch.zeros(1)}, tensors)
+    shared(tensors)
+    text.touch()
+    assert tensors.stat().st_mode == text.stat().st_mode
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from imagen.files import read_json, write_text
+from imagen.files import read_json, shared, write_text
 from imagen.text.encoder import Key, TextEncoder, refuse_empty
 
 CONFIGURED = (
@@ -74,6 +74,7 @@ def write_embeddings(
     }
     aside = path.with_suffix(f".{os.getpid()}.part")
     save_file(tensors, aside, metadata={"key": json.dumps(encoder.key, sort_keys=True)})
+    shared(aside)
     os.replace(aside, path)
     return path
 
