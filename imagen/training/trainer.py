@@ -44,6 +44,8 @@ class Training:
         for name, value in (("max_steps", max_steps), ("accumulate", accumulate)):
             if value < 1:
                 raise ValueError(f"trainer.{name}={value}: must be at least 1")
+        if gradient_clip is not None and not gradient_clip > 0:
+            raise ValueError(f"trainer.gradient_clip={gradient_clip}: must be above 0, or null for none")
         self.max_steps, self.accumulate, self.log_every, self.save_every = (
             max_steps,
             accumulate,

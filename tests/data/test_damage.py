@@ -230,3 +230,8 @@ def test_shapes_out_of_range_are_refused(option: str) -> None:
 def test_a_large_seed_is_a_seed() -> None:
     one, other = (Shapes(count=1, resolution=8, seed=10**40 + k).pair("train", 0) for k in range(2))
     assert one != other
+
+
+def test_pictures_too_large_to_draw_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"source\.resolution=1000000 must be at most 4096"):
+        Shapes(resolution=1_000_000)

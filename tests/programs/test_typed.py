@@ -131,7 +131,7 @@ PREPARE = ["source=shapes", "text=hashed_words"]
             "train",
             TOY,
             "data.batch_size=abc data.batch_size=null trainer.max_steps=1.5 trainer.max_steps=nan "
-            "trainer.max_steps=[1] trainer.max_steps=0 trainer.log_every=abc trainer.save_every=nan "
+            "trainer.max_steps=[1] trainer.max_steps=0 trainer.gradient_clip=-1 trainer.log_every=abc trainer.save_every=nan "
             "data.workers=abc data.window=abc data.max_bad=nan data.memory=abc data.live=abc "
             "stage.optimizer=null stage.unet=5 stage.ema=null stage.rate=null stage.rate.warmup=abc "
             "stage.rate.warmup=-5 stage.rate.warmup=nan stage.unet.width=-1 stage.unet.width=0 "

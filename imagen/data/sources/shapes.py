@@ -30,6 +30,8 @@ class Shapes:
         for name, (value, smallest) in {**least, "held_out": (held_out, 0), "seed": (seed, 0)}.items():
             if not value >= smallest:
                 raise ValueError(f"source.{name}={value} must be at least {smallest}")
+        if resolution > 4096:  # drawn whole in float32, several times over
+            raise ValueError(f"source.resolution={resolution} must be at most 4096")
         if not 0 <= reading_order <= 1:
             raise ValueError(f"source.reading_order={reading_order}: a share lies between 0 and 1")
         self.resolution, self.captions, self.seed = resolution, captions, seed
