@@ -54,10 +54,17 @@ def test_everybody_has_as_many_turns(measure: ModuleType) -> None:
 
 
 def test_the_table_compares_with_the_better_peer(measure: ModuleType) -> None:
-    def row(name: str, library: str, task: str, flop: float, seconds: float, compared: bool = True) -> object:
-        return measure.Row(
-            name, library, "base", task, 10**6, compared, int(flop), int(flop), [seconds, seconds, 9.0]
-        )
+    def row(
+        name: str,
+        library: str,
+        task: str,
+        flop: float,
+        seconds: float,
+        kind: str = "float32",
+        compared: bool = True,
+    ) -> object:
+        times = [seconds, seconds, 9.0]
+        return measure.Row(name, library, "base", task, 10**6, kind, compared, int(flop), int(flop), times)
 
     rows = [
         row("ours", "ours", "train", 300e9, 2.0),
@@ -65,6 +72,8 @@ def test_the_table_compares_with_the_better_peer(measure: ModuleType) -> None:
         row("imagen-pytorch", "imagen-pytorch", "train", 400e9, 8.0),
         row("diffusers, tuned", "diffusers", "train", 200e9, 0.1, compared=False),
         row("ours", "ours", "sample", 100e9, 1.0),
+        row("ours, bf16", "ours", "train", 300e9, 1.0, "bf16"),
+        row("diffusers, bf16", "diffusers", "train", 300e9, 2.0, "bf16"),
     ]
     lines = measure.table(rows, peak=300e9).splitlines()
     assert lines[2].split()[-2:] == ["50.0%", "1.50"]
@@ -75,3 +84,4 @@ def test_the_table_compares_with_the_better_peer(measure: ModuleType) -> None:
     found = measure.as_json(rows, peak=300e9)
     assert (found[0]["better_peer"], found[0]["times_better_peer"]) == ("diffusers", pytest.approx(1.5))
     assert "better_peer" not in found[4]
+    assert (found[5]["better_peer"], found[5]["times_better_peer"]) == ("diffusers, bf16", pytest.approx(2))
