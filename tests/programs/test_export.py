@@ -229,6 +229,22 @@ def with_checkpoint(folder: Path, run: Path, change: Callable[[dict[str, Any]], 
     return folder
 
 
+@pytest.fixture
+def refused(export: Callable, tmp_path: Path, capsys: pytest.CaptureFixture) -> Callable:
+    """refused(run, words): the run's export ends with one line that has these words, which comes back."""
+
+    def ends(run: Path, words: str) -> str:
+        with pytest.raises(SystemExit):
+            export(f"run={run}", f"out={tmp_path / 'release'}")
+        error = capsys.readouterr().err
+        assert words in error
+        assert error.count("\n") == 1
+        assert not (tmp_path / "release").exists()
+        return error
+
+    return ends
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -250,20 +266,14 @@ def with_checkpoint(folder: Path, run: Path, change: Callable[[dict[str, Any]], 
 )
 def test_a_checkpoint_that_makes_no_release(
     runs: dict[str, Path],
-    export: Callable,
+    refused: Callable,
     tmp_path: Path,
     change: Callable,
     words: str,
-    capsys: pytest.CaptureFixture,
 ) -> None:
     run = with_checkpoint(tmp_path / "run", runs["base"], change)
-    with pytest.raises(SystemExit):
-        export(f"run={run}", f"out={tmp_path / 'release'}")
-    error = capsys.readouterr().err
-    assert words in error
-    assert error.count("\n") == 1
+    error = refused(run, words)
     assert len(error) < 400 + 2 * len(str(run))
-    assert not (tmp_path / "release").exists()
 
 
 @pytest.mark.parametrize(
@@ -285,21 +295,15 @@ def test_a_checkpoint_that_makes_no_release(
 )
 def test_settings_that_make_no_release(
     runs: dict[str, Path],
-    export: Callable,
+    refused: Callable,
     tmp_path: Path,
     change: Callable,
     words: str,
-    capsys: pytest.CaptureFixture,
 ) -> None:
     config = yaml.safe_load((runs["base"] / "config.yaml").read_text())
     change(config)
     run = tampered(tmp_path / "run", runs["base"], "config.yaml", yaml.dump(config, Dumper=Plain).encode())
-    with pytest.raises(SystemExit):
-        export(f"run={run}", f"out={tmp_path / 'release'}")
-    error = capsys.readouterr().err
-    assert words in error
-    assert error.count("\n") == 1
-    assert not (tmp_path / "release").exists()
+    refused(run, words)
 
 
 class Plain(yaml.SafeDumper):
