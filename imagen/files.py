@@ -1,9 +1,32 @@
-"""Files that are the old one or the new one, never half of it; JSON that is read with words when it is damaged."""
+"""Files that are the old one or the new one, never half of it; one writer at a time; JSON that is read with words when it
+is damaged."""
 
+import fcntl
 import json
 import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+"""A plain name: of a run, a stage, and so of their files and folders."""
+
+
+@contextmanager
+def locked(path: Path, busy: str) -> Iterator[None]:
+    """The lock file `path`, made if need be, for this process alone; ValueError(`busy`) when another one has it.
+    Whatever lies there under that name is neither cut nor followed nor waited for; OSError when it cannot be a lock."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(busy) from None
+        yield
+    finally:
+        os.close(file)
 
 
 def write_text(path: Path, text: str) -> None:

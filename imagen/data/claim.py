@@ -1,6 +1,5 @@
 """A folder of shards has one writer at a time, and holds shards of one source and size only."""
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -9,7 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from imagen.files import read_json, write_text
+from imagen.files import locked, read_json, write_text
 
 
 @contextmanager
@@ -24,16 +23,8 @@ def alone(folder: Path) -> Iterator[None]:
     lock = folder / ".lock"
     if lock.is_symlink():
         raise ValueError(f"{lock} is a link: delete it")
-    # never truncated and never followed: what lies at that name may be somebody's
-    file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-    try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(f"out={folder}: another imagen-prepare is at work there; wait for it") from None
+    with locked(lock, f"out={folder}: another imagen-prepare is at work there; wait for it"):
         yield
-    finally:
-        os.close(file)
 
 
 def claim(folder: Path, settings: dict[str, Any]) -> None:

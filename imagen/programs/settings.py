@@ -1,10 +1,10 @@
 """What the settings of each program must be: the roots of conf/*.yaml, key for key. Parts say it in their constructors."""
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NotRequired, TypedDict
 
+from imagen.files import NAME
 from imagen.programs.typed import Rule
 
 
@@ -34,7 +34,7 @@ Name = Annotated[
     str | int,
     Rule(
         "a plain name: up to 100 letters, digits, . _ and -, the first no . or -",
-        lambda name: re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", str(name)) is not None,
+        lambda name: NAME.fullmatch(str(name)) is not None,
     ),
 ]
 

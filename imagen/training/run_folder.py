@@ -8,19 +8,18 @@ runs/NAME/config.yaml             the settings, resolved and plain
           nonfinite.json          where a loss stopped being finite, if it did
 """
 
-import fcntl
 import json
 import math
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from imagen.files import read_json, write_text
+from imagen.files import locked, read_json, write_text
 
 OPERATIONAL = (
     "name",
@@ -106,25 +105,21 @@ class RunFolder:
             yield
             return
         self._recognize()
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            # Neither cut nor followed: whatever lies there under that name stays as it is.
-            lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
-        except OSError as error:
-            raise ValueError(
-                f"{self.path}: cannot be a run's folder ({error.strerror}: {error.filename}); give another name="
-            ) from None
-        try:
+        busy = f"{self.path} is in use by another process: give another name="
+        with ExitStack() as held:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ValueError(f"{self.path} is in use by another process: give another name=") from None
+                self.path.mkdir(parents=True, exist_ok=True)
+                held.enter_context(locked(self.path / "lock", busy))
+            except OSError as error:
+                raise ValueError(
+                    f"{self.path}: cannot be a run's folder ({error.strerror}: {error.filename}); give another name="
+                ) from None
             self._guard(config)
             self._claimed = dict(config)
-            yield
-        finally:
-            self._claimed = None
-            os.close(lock)
+            try:
+                yield
+            finally:
+                self._claimed = None
 
     def keep_settings(self) -> None:
         """Write the settings that the folder was claimed with: now that everything was built from them."""

@@ -4,7 +4,6 @@ elsewhere.
 B batch, R resolution, C crop (R without crops), L text tokens, D text width.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,11 +18,10 @@ from imagen.diffusion.denoiser import Denoiser, Predict
 from imagen.diffusion.loss import Loss, Weight
 from imagen.diffusion.randomness import Randomness
 from imagen.diffusion.schedule import Schedule
+from imagen.files import NAME
 from imagen.training.ema import EMA
 from imagen.training.lowres import LowRes
 from imagen.training.optimizers import MakeOptimizer, Rate
-
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")  # folders and files of a release are named so
 
 
 class Stage(LightningModule):
