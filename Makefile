@@ -37,11 +37,8 @@ types: install  ## pyright
 
 check: lint types test  ## what CI runs
 
-# As if each contestant were alone: glibc keeps large blocks (as imagen-demo has it for its training), and oneDNN keeps the
-# kernels of all of them, which are more than its cache holds.
 bench: $(VENV_BENCH)/installed  ## our networks against diffusers and imagen-pytorch: var/bench/bench.json
-	@ONEDNN_PRIMITIVE_CACHE_CAPACITY=16384 MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=2147483647 \
-	  $(VENV_BENCH)/bin/python benchmarks/run.py
+	@$(VENV_BENCH)/bin/python benchmarks/run.py
 
 $(VENV_BENCH)/installed: benchmarks/requirements.txt
 	$(PYTHON) -m venv $(VENV_BENCH)

@@ -1,10 +1,13 @@
 """What is measured and how: useful arithmetic, time in turns, the machine's matmul peak; and the table."""
 
 import gc
+import multiprocessing
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
+from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
@@ -31,6 +34,53 @@ class Contestant:
     compared: bool = True
 
 
+def timed(step: Step) -> float:
+    """Seconds of one call."""
+    gc.collect()
+    before = time.perf_counter()
+    step()
+    return time.perf_counter() - before
+
+
+class Alone:
+    """The contestant that `make()` returns, in a process of its own: nobody else's kernels, memory or settings are
+    in its way, as nobody's are in its users'. `make` can be pickled."""
+
+    def __init__(self, make: Callable[[], Contestant]) -> None:
+        processes = multiprocessing.get_context("spawn")
+        self._connection, theirs = processes.Pipe()
+        processes.Process(target=_serve, args=(theirs, make), daemon=True).start()
+        theirs.close()
+        self.facts: dict[str, Any] = self._connection.recv()
+
+    def count(self, task: str) -> tuple[int, int]:
+        """`count` of a step."""
+        return self._asked("count", task)
+
+    def seconds(self, task: str) -> float:
+        """`timed` of a step."""
+        return self._asked("seconds", task)
+
+    def end(self) -> None:
+        """The process ends, and its memory is free."""
+        self._connection.send(None)
+        self._connection.close()
+
+    def _asked(self, what: str, task: str) -> Any:
+        self._connection.send((what, task))
+        return self._connection.recv()
+
+
+def _serve(connection: Connection, make: Callable[[], Contestant]) -> None:
+    torch.manual_seed(0)
+    contestant = make()
+    facts = ("name", "library", "network", "parameters", "precision", "compared")
+    connection.send({key: getattr(contestant, key) for key in facts})
+    while (asked := connection.recv()) is not None:
+        what, task = asked
+        connection.send({"count": count, "seconds": timed}[what](contestant.steps[task]))
+
+
 @dataclass
 class Row:
     """One contestant doing one task. `flop` a step; `flop_torch`: what torch's counter knows by itself;
@@ -39,10 +89,10 @@ class Row:
     name: str
     library: str
     network: str
-    task: str
     parameters: int
     precision: str
     compared: bool
+    task: str
     flop: int
     flop_torch: int
     seconds: list[float] = field(default_factory=list)
@@ -99,9 +149,9 @@ def matmul_step(size: int = 2048, repeats: int = 4) -> tuple[Step, int]:
     return step, 2 * size**3 * repeats
 
 
-def in_turns(steps: dict[str, Step], rounds: int, budget: float) -> dict[str, list[float]]:
-    """Seconds of each repetition. Every round runs every step once, beginning with another one each time, so
-    that a machine that slows down or is shared slows all of them. At least three rounds, then no more than
+def in_turns(steps: dict[str, Callable[[], float]], rounds: int, budget: float) -> dict[str, list[float]]:
+    """What each of `steps` returned, the seconds that it took. Every round asks each once, beginning with another one each
+    time, so that a machine that slows down or is shared slows all of them. At least three rounds, then no more than
     fit into `budget` seconds."""
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     names = list(steps)
@@ -111,28 +161,23 @@ def in_turns(steps: dict[str, Step], rounds: int, budget: float) -> dict[str, li
             break
         for i in range(len(names)):
             name = names[(turn + i) % len(names)]
-            gc.collect()
-            before = time.perf_counter()
-            steps[name]()
-            seconds[name].append(time.perf_counter() - before)
+            seconds[name].append(steps[name]())
     return seconds
 
 
-def run(
-    contestants: Sequence[Contestant], task: str, rounds: int, budget: float
-) -> tuple[list[Row], list[float]]:
+def run(contestants: Sequence[Alone], task: str, rounds: int, budget: float) -> tuple[list[Row], list[float]]:
     """Count, warm up and time `task` of all contestants in turns -> rows, and the matmul's FLOP/s of each
     round."""
     rows = []
     for c in contestants:
         # The first call counts, and with the second warms up: kernels chosen, optimizer's state allocated.
-        flop, flop_torch = count(c.steps[task])
-        c.steps[task]()
-        row = Row(c.name, c.library, c.network, task, c.parameters, c.precision, c.compared, flop, flop_torch)
-        rows.append(row)
+        rows.append(Row(**c.facts, task=task, flop=(counted := c.count(task))[0], flop_torch=counted[1]))
+        c.seconds(task)
     peak_step, peak_flop = matmul_step()
     peak_step()
-    steps = {PEAK: peak_step} | {c.name: c.steps[task] for c in contestants}
+    steps = {PEAK: partial(timed, peak_step)} | {
+        c.facts["name"]: partial(c.seconds, task) for c in contestants
+    }
     seconds = in_turns(steps, rounds, budget)
     for row in rows:
         row.seconds = seconds[row.name]

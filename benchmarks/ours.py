@@ -1,11 +1,11 @@
-"""Our two networks as contestants; `python benchmarks/ours.py --profile` says where their time goes."""
+"""Our two networks as contestants, with the memory settings of imagen-train and imagen-sample; `python benchmarks/ours.py --profile` says where their time goes."""
 
 import argparse
 from collections import defaultdict
 
 import torch
 from measure import Contestant, Step
-from setting import GUIDANCE, TEXT_DIM, Setting, precision
+from setting import GUIDANCE, TEXT_DIM, Setting, precision, tail
 from setting import base as base_setting
 from setting import efficient as efficient_setting
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from imagen.diffusion.loss import Loss
 from imagen.diffusion.schedule import CosineSchedule
 from imagen.diffusion.thresholding import Dynamic
 from imagen.nn import EfficientUNet, UNet
+from imagen.programs.allocation import keep_large_blocks
 
 SCHEDULE = CosineSchedule()
 
@@ -27,6 +28,7 @@ def contestant(
 ) -> Contestant:
     """Training: forward, loss, backward, AdamW. Guided: one doubled evaluation and dynamic thresholding,
     all that a sampler calls; the text is read beforehand. `compiled` is an extra."""
+    keep_large_blocks()
     net = net.to(memory_format=torch.channels_last)
     if compiled:
         net.compile()
@@ -58,7 +60,7 @@ def contestant(
 def base(s: Setting, **extra: bool) -> Contestant:
     """The base U-Net, width 64: text at 32, 16 and 8."""
     net = UNet(TEXT_DIM, 64, [1, 2, 3, 4], 3, [False, True, True, True])
-    return contestant("ours: U-Net" + tail(extra), "base", net, s, **extra)
+    return contestant("ours: U-Net" + tail(**extra), "base", net, s, **extra)
 
 
 def efficient(s: Setting, **extra: bool) -> Contestant:
@@ -66,11 +68,7 @@ def efficient(s: Setting, **extra: bool) -> Contestant:
     net = EfficientUNet(
         TEXT_DIM, [32, 64, 128, 256], [2, 4, 8, 8], ["none", "none", "none", "self"], lowres=True
     )
-    return contestant("ours: Efficient U-Net" + tail(extra), "efficient", net, s, **extra)
-
-
-def tail(extra: dict[str, bool]) -> str:
-    return "".join(f", {name}" for name, on in extra.items() if on)
+    return contestant("ours: Efficient U-Net" + tail(**extra), "efficient", net, s, **extra)
 
 
 # What an operation of the profiler's table is counted as: the first that fits.

@@ -1,7 +1,8 @@
 """The peers: diffusers with DeepFloyd IF's blocks, and imagen-pytorch, at our widths and on our pictures.
 
 Each as its own defaults have it: contiguous memory (channels-last is an extra), its own loss, its own way of
-guiding; in float32, and in bfloat16 by autocast. Guided sampling is both halves of the network and their combination; thresholding is left
+guiding, the C library's own memory settings; in float32, and in bfloat16 by autocast. Extras: channels-last, and `kept`, our
+memory settings. Guided sampling is both halves of the network and their combination; thresholding is left
 out for the peers, a few milliseconds in their favour. diffusers gets no mask, as in its IF pipelines.
 """
 
@@ -13,8 +14,10 @@ import torch
 import torch.nn.functional as F
 from measure import Contestant
 from offline import imagen_pytorch as ip
-from setting import GUIDANCE, TEXT_DIM, Setting, precision
+from setting import GUIDANCE, TEXT_DIM, Setting, precision, tail
 from torch import Tensor, nn
+
+from imagen.programs.allocation import keep_large_blocks
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -67,10 +70,18 @@ def parameters(net: nn.Module) -> int:
 
 
 def diffusers(
-    name: str, network: str, config: dict, s: Setting, channels_last: bool = False, bf16: bool = False
+    name: str,
+    network: str,
+    config: dict,
+    s: Setting,
+    bf16: bool = False,
+    channels_last: bool = False,
+    kept: bool = False,
 ) -> Contestant:
     """A U-Net of diffusers. Training: squared error of the noise (its variance channels unused, as in its
     training scripts). Guided: the batch doubled, as in its IF pipelines."""
+    if kept:
+        keep_large_blocks()
     layout = torch.channels_last if channels_last else torch.contiguous_format
     net = UNet2DConditionModel(**config).to(memory_format=layout)
     scheduler = DDPMScheduler(beta_schedule="squaredcos_cap_v2")
@@ -102,21 +113,23 @@ def diffusers(
         return without + GUIDANCE * (with_text - without)
 
     return Contestant(
-        name,
+        name + tail(bf16=bf16, channels_last=channels_last, kept=kept),
         "diffusers",
         network,
         parameters(net),
         {"train": train, "sample": sample},
         "bf16" if bf16 else "float32",
-        not channels_last,
+        not (channels_last or kept),
     )
 
 
 def imagen_pytorch(
-    name: str, network: str, s: Setting, channels_last: bool = False, bf16: bool = False
+    name: str, network: str, s: Setting, bf16: bool = False, channels_last: bool = False, kept: bool = False
 ) -> Contestant:
     """A U-Net of imagen-pytorch, its preset after the paper at our widths. Training: `Imagen`'s own loss.
     Guided: its own two passes, `forward_with_cond_scale`."""
+    if kept:
+        keep_large_blocks()
     layout = torch.channels_last if channels_last else torch.contiguous_format
     resolution = s.x.shape[-1]
     with contextlib.redirect_stdout(io.StringIO()):  # its advice on widths
@@ -152,29 +165,31 @@ def imagen_pytorch(
             return net.forward_with_cond_scale(z, log_snr, cond_scale=GUIDANCE, **given)
 
     return Contestant(
-        name,
+        name + tail(bf16=bf16, channels_last=channels_last, kept=kept),
         "imagen-pytorch",
         network,
         parameters(net),
         {"train": train, "sample": sample},
         "bf16" if bf16 else "float32",
-        not channels_last,
+        not (channels_last or kept),
     )
 
 
-def base(s: Setting, channels_last: bool = False, bf16: bool = False) -> list[Contestant]:
-    """Both peers' base networks, 64 x 64."""
-    tail = ", channels-last" * channels_last + ", bf16" * bf16
-    return [
-        diffusers(f"diffusers IF-I{tail}", "base", IF_BASE, s, channels_last, bf16),
-        imagen_pytorch(f"imagen-pytorch base{tail}", "base", s, channels_last, bf16),
-    ]
+def diffusers_base(s: Setting, **extra: bool) -> Contestant:
+    """IF's first stage, 64 x 64."""
+    return diffusers("diffusers IF-I", "base", IF_BASE, s, **extra)
 
 
-def efficient(s: Setting, channels_last: bool = False, bf16: bool = False) -> list[Contestant]:
-    """Both peers' super-resolution networks, 64 -> 256."""
-    tail = ", channels-last" * channels_last + ", bf16" * bf16
-    return [
-        diffusers(f"diffusers IF-II{tail}", "efficient", IF_SUPER_RESOLUTION, s, channels_last, bf16),
-        imagen_pytorch(f"imagen-pytorch SR{tail}", "efficient", s, channels_last, bf16),
-    ]
+def diffusers_efficient(s: Setting, **extra: bool) -> Contestant:
+    """IF's second stage, 64 -> 256."""
+    return diffusers("diffusers IF-II", "efficient", IF_SUPER_RESOLUTION, s, **extra)
+
+
+def imagen_pytorch_base(s: Setting, **extra: bool) -> Contestant:
+    """Its base preset, 64 x 64."""
+    return imagen_pytorch("imagen-pytorch base", "base", s, **extra)
+
+
+def imagen_pytorch_efficient(s: Setting, **extra: bool) -> Contestant:
+    """Its super-resolution preset, 64 -> 256."""
+    return imagen_pytorch("imagen-pytorch SR", "efficient", s, **extra)

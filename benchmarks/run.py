@@ -4,12 +4,13 @@ A benchmark, not a test: it asserts nothing about time. Meant for a quiet machin
 """
 
 import argparse
-import gc
 import json
 import os
 import platform
 import statistics
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import measure
@@ -17,7 +18,7 @@ import ours
 import peers
 import setting
 import torch
-from measure import Contestant, Row
+from measure import Alone, Contestant, Row
 
 OUT = Path(__file__).resolve().parents[1] / "var/bench/bench.json"
 TASKS = ("train", "sample")
@@ -26,8 +27,8 @@ train: forward, loss, backward, optimizer (fused AdamW for all).
 sample: both halves of guidance; ours with dynamic thresholding on top.
 GFLOP: products, convolutions and attention, by torch's counter, which was taught the CPU's fused attention.
 of peak: GFLOP / median seconds / float32 matmul peak. x peer: ours over the better peer of the same precision, in
-useful FLOP/s. bf16: autocast, on processors with AMX. In brackets: extras, not the comparison. Otherwise each
-library by its own defaults."""
+useful FLOP/s. bf16: autocast, on processors with AMX. Each in a process of its own, as its users run it, by its own
+defaults; ours with the memory settings of imagen-train. In brackets: extras, not the comparison."""
 
 
 def processor() -> str:
@@ -51,20 +52,32 @@ def machine() -> dict[str, str | int | bool]:
     }
 
 
-def contestants(network: str, channels_last: bool, compiled: bool) -> list[Contestant]:
-    """Everybody on one network, by precision, ours first."""
-    make, rivals, s = {
-        "base": (ours.base, peers.base, setting.base()),
-        "efficient": (ours.efficient, peers.efficient, setting.efficient()),
+def contestants(network: str, tuned: bool, compiled: bool) -> list[Callable[[], Contestant]]:
+    """How everybody's contestant for one network is made, by precision, ours first."""
+    make, rivals, given = {
+        "base": (ours.base, (peers.diffusers_base, peers.imagen_pytorch_base), setting.base),
+        "efficient": (
+            ours.efficient,
+            (peers.diffusers_efficient, peers.imagen_pytorch_efficient),
+            setting.efficient,
+        ),
     }[network]
-    found = [make(s), *rivals(s)]
-    if channels_last:
-        found += rivals(s, channels_last=True)
-    if compiled:
-        found.append(make(s, compiled=True))
-    if torch.cpu._is_amx_tile_supported():  # without it, bfloat16 is slower than float32 on a CPU
-        found += [make(s, bf16=True), *rivals(s, bf16=True)]
-    return found
+    found = []
+    # without AMX, bfloat16 is slower than float32 on a CPU
+    for bf16 in (False, True) if torch.cpu._is_amx_tile_supported() else (False,):
+        found += [(make, {"bf16": bf16}), *((rival, {"bf16": bf16}) for rival in rivals)]
+        if tuned:
+            found += [(rivals[0], {"bf16": bf16, "kept": True, "channels_last": on}) for on in (False, True)]
+        if compiled and not bf16:
+            found.append((make, {"compiled": True}))
+    return [partial(entered, given, make, variant) for make, variant in found]
+
+
+def entered(
+    given: Callable[[], setting.Setting], make: Callable[..., Contestant], variant: dict[str, bool]
+) -> Contestant:
+    """A contestant with what all are given."""
+    return make(given(), **variant)
 
 
 def main() -> None:
@@ -76,7 +89,9 @@ def main() -> None:
         "--rounds", type=int, default=9, help="repetitions at most, at least 3 (default %(default)s)"
     )
     parser.add_argument("--network", choices=["base", "efficient"], help="only this one")
-    parser.add_argument("--channels-last", action="store_true", help="the peers in channels-last memory too")
+    parser.add_argument(
+        "--tuned", action="store_true", help="diffusers with our memory settings too, and in channels-last"
+    )
     parser.add_argument(
         "--compile", action="store_true", help="ours with torch.compile too: minutes, and a C++ compiler"
     )
@@ -88,16 +103,14 @@ def main() -> None:
     rows: list[Row] = []
     peaks: list[float] = []
     for network in networks:
-        entered = contestants(network, chosen.channels_last, chosen.compile)
+        alone = [Alone(make) for make in contestants(network, chosen.tuned, chosen.compile)]
         for task in TASKS:
-            print(f"measuring {network} {task}: {', '.join(c.name for c in entered)}", flush=True)
-            found, peak = measure.run(
-                entered, task, chosen.rounds, chosen.seconds / len(networks) / len(TASKS)
-            )
+            print(f"measuring {network} {task}: {', '.join(c.facts['name'] for c in alone)}", flush=True)
+            found, peak = measure.run(alone, task, chosen.rounds, chosen.seconds / len(networks) / len(TASKS))
             rows += found
             peaks += peak
-        del entered
-        gc.collect()
+        for contestant in alone:
+            contestant.end()
     peak = max(peaks)
     steady = statistics.median(peaks) / peak
     print(

@@ -51,3 +51,8 @@ def efficient() -> Setting:
 def precision(bf16: bool) -> AbstractContextManager:
     """float32, or products in bfloat16 with weights, loss and optimizer in float32 (autocast), for anyone."""
     return torch.autocast("cpu", torch.bfloat16) if bf16 else nullcontext()
+
+
+def tail(**variant: bool) -> str:
+    """What is added to a contestant's name."""
+    return "".join(f", {name.replace('_', '-')}" for name, on in variant.items() if on)

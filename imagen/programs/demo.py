@@ -5,7 +5,6 @@ Every step is a public command or a public function, printed as it runs; each is
 the same command resumes after a kill and finishes at once when nothing is left."""
 
 import json
-import os
 import shlex
 import shutil
 import subprocess
@@ -18,11 +17,8 @@ from omegaconf import DictConfig, OmegaConf
 from imagen.evaluation.demo_report import Clock, print_figures, summarize, write_page
 from imagen.evaluation.shapes_samples import Settings, draw_split, draw_sweep
 from imagen.files import write_text
+from imagen.programs.allocation import keep_large_blocks
 from imagen.programs.build import program
-
-# glibc gives large blocks back to the system after each use; keeping them saves a tenth of a CPU training step.
-MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str((1 << 31) - 1)}
-
 
 SHAPES_SETTINGS = {
     "count": "pictures",
@@ -56,7 +52,7 @@ class Recipe:
             return
         print(f"\n$ {self.lines[-1]}", flush=True)
         with self.clock.measure(step):
-            code = subprocess.run(command(name, *arguments), check=False, env=os.environ | MALLOC).returncode
+            code = subprocess.run(command(name, *arguments), check=False).returncode
         if code:
             raise ValueError(
                 f"`{self.lines[-1]}` ended with code {code}: its last lines are above; the same command resumes"
@@ -110,6 +106,7 @@ def main(cfg: DictConfig) -> None:
         seed=cfg.seed,
         reading_order=cfg.reading_order,
     )
+    keep_large_blocks()
     with recipe.clock.measure("sample"):
         drawn = {
             split: draw_split(release, out / "samples", split, cfg.samples, settings)

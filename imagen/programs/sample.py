@@ -15,6 +15,7 @@ from tqdm import tqdm
 from imagen.cascade import Cascade, Progress
 from imagen.checkpoint import INDEX, read_release, sha256
 from imagen.data.pictures import decode, fit
+from imagen.programs.allocation import keep_large_blocks
 from imagen.programs.build import build, program
 from imagen.programs.samples import Record
 from imagen.sampling import Settings, read_settings
@@ -28,6 +29,8 @@ def main(cfg: DictConfig) -> None:
     wanted = [(prompt, seed) for prompt in all_prompts for seed in all_seeds]
     device, size = given["device"] or ("cuda" if torch.cuda.is_available() else "cpu"), given["batch_size"]
     record = Record(Path(given["out"]), request(given))
+    if device == "cpu":
+        keep_large_blocks()
     cascade = Cascade.load(given["release"], device=device)
     parts = {"sampler": build(cfg.get("sampler")), "threshold": build(cfg.get("threshold"))}
     plain = {f.name: given.get(f.name) for f in fields(Settings) if f.name not in parts}

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
+from imagen.programs.allocation import keep_large_blocks
 from imagen.programs.build import build, build_optional, program
 from imagen.training.run_folder import RunFolder, first_process
 
@@ -66,6 +67,8 @@ def train(cfg: DictConfig, plain: dict[str, Any], folder: RunFolder, parts: Part
     from imagen.diffusion.randomness import mix
 
     training, data, previews, logger = parts
+    if not torch.cuda.is_available():
+        keep_large_blocks()
     data.setup("fit")  # shards and embeddings are looked for before a network is allocated
     torch.manual_seed(mix("weights", cfg.seed))
     stage = build(cfg.stage)
