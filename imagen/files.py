@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +33,7 @@ def locked(path: Path, busy: str) -> Iterator[None]:
 def write_text(path: Path, text: str) -> None:
     """All of `text` or nothing: written beside `path`, whose folder is made, and moved."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
     beside.write_text(text, encoding="utf-8")
     os.replace(beside, path)
 

@@ -7,9 +7,10 @@ from typing import Any
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
-from imagen.data.order import Order
-from imagen.data.pipeline import Batch, Batches, FromMemory, FromShards, Reader, whole_batch
-from imagen.data.shards import Shard, split_of, splits_of
+from imagen.data.index import splits_of
+from imagen.data.order import Mixture, Order
+from imagen.data.pipeline import Batch, Batches, FromMemory, FromShards, Reader, Texts, whole_batch
+from imagen.data.shards import Shard, split_of
 from imagen.text import Embeddings, TextEncoder, embedding_keys, open_embeddings
 
 VALIDATION = ("val", "validation", "test")  # the first of these that the training folder has
@@ -19,9 +20,12 @@ MOST_PAIRS = 1_000_000  # a step; more is a slip of the finger, and would be rea
 class Shards(LightningDataModule):
     """Batches of shards that imagen-prepare wrote, or of any WebDataset tars of pictures and captions.
 
-    `train`, `val`: a folder, of which the splits train and val (or test) are taken, or a pattern of tars;
-    `val=None` takes the training folder's own, if it has one. `resolution`: side R of the square that is cut
-    from a picture and resized; `crop`: "center" or "random" (along the long side). `batch_size`: pairs a
+    `train`, `val`: a folder, of which the splits train and val (or test) are taken, a pattern of tars, or a list of
+    those; `val=None` takes the training folders' own, as far as they have one. `weights`: of several training sets, in
+    what proportion they are mixed, exactly at every time of the run, each starting again on its own; None: by their
+    sizes. `resolution`: side R of the square that is cut
+    from a picture and resized; `crop`: "center" or "random" (along the long side). `flip`: mirror half of the pictures,
+    but those whose caption names a side. `batch_size`: pairs a
     step, divided among the ranks and micro-batches. `encoder`: the frozen text encoder; it is used on the
     device only when `train` has no cached embeddings or `live` is set, and no checkpoint ever sees it.
     `workers`: processes that decode. `memory`: decode every picture once, at the start, and hold it in RAM (3
@@ -37,14 +41,16 @@ class Shards(LightningDataModule):
 
     def __init__(
         self,
-        train: str | Path,
-        val: str | Path | None = None,
+        train: str | Path | list[str],
+        val: str | Path | list[str] | None = None,
         *,
+        weights: list[float] | None = None,
         resolution: int,
         batch_size: int,
         encoder: TextEncoder,
         seed: int = 0,
         crop: str = "center",
+        flip: bool = False,
         workers: int = 0,
         memory: bool = False,
         live: bool = False,
@@ -70,37 +76,46 @@ class Shards(LightningDataModule):
             raise ValueError(
                 "data.crop=random cuts another square each time: data.memory=true cannot hold it"
             )
-        self.where, self.encoder = (train, val), encoder
+        self.train, self.val, self.weights, self.encoder = _listed(train), _listed(val), weights, encoder
+        if not self.train:
+            raise ValueError("data.train=[]: give at least one folder")
+        if weights is not None and (len(weights) != len(self.train) or not all(w > 0 for w in weights)):
+            raise ValueError(
+                f"data.weights={weights}: give a number above 0 for each of the {len(self.train)} of data.train"
+            )
         self.resolution, self.batch_size = resolution, batch_size
-        self.seed, self.crop, self.workers, self.memory, self.live = seed, crop, workers, memory, live
+        self.seed, self.crop, self.flip = seed, crop, flip
+        self.workers, self.memory, self.live = workers, memory, live
         self.window, self.val_pairs, self.max_bad = window, val_pairs, max_bad
         self.consumed = 0  # pairs that training has had, over all ranks
-        self._readers: dict[str, tuple[Reader, Embeddings | None]] = {}
+        self._readers: dict[str, tuple[Reader, Texts | None, list[list[int]]]] = {}
 
     def setup(self, stage: str) -> None:
         """Finds the shards and their embeddings, and reads the pictures into memory if asked to."""
         self.consumed = 0
         if not self._readers:
-            train = split_of(self.where[0], "train", "data.train")
+            train = [split_of(where, "train", "data.train") for where in self.train]
             self._readers["train"] = self._opened(train)
             if val := self._validation():
                 self._readers["val"] = self._opened(val)
 
     def train_dataloader(self) -> DataLoader:
         """Endless: the batches from the first one that training has not had."""
-        reader, embeddings = self._readers["train"]
-        order = Order([shard.samples for shard in reader.shards], self.seed, self.window)
-        return self._loader(reader, embeddings, order, start=self.consumed, random_crop=self.crop == "random")
+        reader, texts, sizes = self._readers["train"]
+        orders = [Order(each, self.seed, self.window) for each in sizes]
+        order = orders[0] if len(orders) == 1 else Mixture(orders, self.weights or [len(o) for o in orders])
+        how = {"random_crop": self.crop == "random", "flip": self.flip}
+        return self._loader(reader, texts, order, start=self.consumed, **how)
 
     def val_dataloader(self) -> DataLoader | list:
         """One pass in the order of the shards, the same pictures and captions each time; whole batches only,
         at least one. [] when there is no validation split."""
         if "val" not in self._readers:
             return []
-        reader, embeddings = self._readers["val"]
-        order = Order([shard.samples for shard in reader.shards], self.seed, shuffle=False)
+        reader, texts, sizes = self._readers["val"]
+        order = Order([size for each in sizes for size in each], self.seed, shuffle=False)
         pairs = min(len(order), self.val_pairs or len(order))
-        return self._loader(reader, embeddings, order, stop=max(pairs // (self._share * self._world), 1))
+        return self._loader(reader, texts, order, stop=max(pairs // (self._share * self._world), 1))
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Embeds the captions on the device when they came without; counts what training has had."""
@@ -132,32 +147,53 @@ class Shards(LightningDataModule):
         accumulate = self.trainer.accumulate_grad_batches if self.trainer is not None else 1
         return micro_batch(self.batch_size, self._world, accumulate)
 
-    def _validation(self) -> list[Shard]:
-        train, val = self.where
-        where = train if val is None else val
-        if not os.path.isdir(where):
-            return [] if val is None else split_of(val, VALIDATION[0], "data.val")
-        splits = splits_of(Path(where), "data.val")
-        name = next((name for name in VALIDATION if name in splits and splits[name]["samples"]), None)
-        return [] if name is None and val is None else split_of(where, name or VALIDATION[0], "data.val")
+    def _validation(self) -> list[list[Shard]]:
+        """The validation shards of each data set that has some."""
+        found = []
+        for where in self.val or self.train:
+            if os.path.isdir(where):
+                splits = splits_of(Path(where), "data.val")
+                name = next((n for n in VALIDATION if n in splits and splits[n]["samples"]), None)
+                if name is not None or self.val:
+                    found.append(split_of(where, name or VALIDATION[0], "data.val"))
+            elif self.val:
+                found.append(split_of(where, VALIDATION[0], "data.val"))
+        return found
 
-    def _opened(self, shards: list[Shard]) -> tuple[Reader, Embeddings | None]:
-        folder = shards[0].path.parent
-        embeddings = None
-        if not self.live and embedding_keys(folder):
-            embeddings = open_embeddings(folder, self.encoder.configured)
-            for shard in shards:
-                embeddings(shard.name)
+    def _opened(self, sets: list[list[Shard]]) -> tuple[Reader, Texts | None, list[list[int]]]:
+        """What reads the shards of several data sets, numbered through; their embeddings; their shards' sizes."""
+        shards = [shard for each in sets for shard in each]
+        folders = [self._embeddings(each) for each in sets]
+        texts = None
+        if cached := [found for found, each in zip(folders, sets) for _ in each if found is not None]:
+            if len(cached) != len(shards):
+                without = next(each[0].folder for found, each in zip(folders, sets) if found is None)
+                raise ValueError(
+                    f"{without} has no text embeddings, which the other data sets have: make them with imagen-embed "
+                    f"data={without} text=..., or give data.live=true"
+                )
+            texts = Texts(shards, cached)
         reader = FromShards(shards, self.resolution)
-        return FromMemory(reader) if self.memory else reader, embeddings
+        sizes = [[shard.samples for shard in each] for each in sets]
+        return FromMemory(reader) if self.memory else reader, texts, sizes
+
+    def _embeddings(self, shards: list[Shard]) -> Embeddings | None:
+        """The cached embeddings of the shards of one data set, all of them; None when there are none, or not asked for."""
+        folder = shards[0].folder
+        if self.live or not embedding_keys(folder):
+            return None
+        embeddings = open_embeddings(folder, self.encoder.configured)
+        for shard in shards:
+            embeddings.path(shard.name)
+        return embeddings
 
     def _loader(
-        self, reader: Reader, embeddings: Embeddings | None, order: Order, **where: Any
+        self, reader: Reader, texts: Texts | None, order: Order | Mixture, **where: Any
     ) -> DataLoader:
         rank = self.trainer.global_rank if self.trainer is not None else 0
         batches = Batches(
             reader,
-            embeddings,
+            texts,
             order,
             self._share,
             rank=rank,
@@ -184,3 +220,8 @@ def micro_batch(batch_size: int, world: int, accumulate: int) -> int:
             f"data.batch_size={batch_size}: must divide by {world} processes x trainer.accumulate={accumulate}"
         )
     return share
+
+
+def _listed(where: str | Path | list[str] | None) -> list[str]:
+    """One place or several, or none."""
+    return [] if where is None else [str(part) for part in where] if isinstance(where, list) else [str(where)]

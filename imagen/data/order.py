@@ -1,6 +1,9 @@
 """The order in which a data set is seen: a property of (seed, epoch), which ranks and workers share out."""
 
 import hashlib
+import math
+from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 
@@ -23,6 +26,10 @@ class Order:
 
     def __len__(self) -> int:
         return self.total
+
+    def instead(self, position: int, chance: float) -> tuple[int, int, int]:
+        """Another (epoch, shard, row) of the epoch that `position` lies in, by `chance` in [0, 1)."""
+        return self(position - position % self.total + int(chance * self.total))
 
     def __call__(self, position: int) -> tuple[int, int, int]:
         """(epoch, shard, row) at `position` of the stream."""
@@ -53,6 +60,51 @@ class Order:
             [np.stack([np.full(int(self.sizes[s]), s), np.arange(int(self.sizes[s]))], 1) for s in shards]
         )
         return pairs[_permutation(len(pairs), self.seed, epoch, number)] if self.shuffle else pairs
+
+
+class Mixture:
+    """Several orders as one endless stream, in exact proportion: of the first p positions, order i has p w_i to within
+    one (two orders; a little more with many). Each has its own epochs, and starts again when it is through.
+
+    `weights`: positive, in any unit: [1, 1] are two halves. Shards are numbered through, those of the first order
+    first. Any position is found without the ones before it."""
+
+    def __init__(self, orders: Sequence[Order], weights: Sequence[float]) -> None:
+        self.orders = orders
+        shares = [Fraction(weight).limit_denominator(10**6) for weight in weights]
+        # of what the orders before it leave over, an order takes this share
+        self._shares = [share / sum(shares[i:]) for i, share in enumerate(shares)]
+        self._first_shard = np.cumsum([0, *(len(order.sizes) for order in orders)]).tolist()
+
+    def __len__(self) -> int:
+        return sum(map(len, self.orders))
+
+    def __call__(self, position: int) -> tuple[int, int, int]:
+        """(epoch, shard, row) at `position` of the stream; the epoch is that of the shard's data set."""
+        return self._numbered(*self.place(position))
+
+    def instead(self, position: int, chance: float) -> tuple[int, int, int]:
+        """As `Order.instead`, from the same data set."""
+        number, within = self.place(position)
+        epoch, shard, row = self.orders[number].instead(within, chance)
+        return epoch, shard + self._first_shard[number], row
+
+    def place(self, position: int) -> tuple[int, int]:
+        """(number of the order, position in it)."""
+        for number, share in enumerate(self._shares):
+            before, after = (_rounded(share * p) for p in (position, position + 1))
+            if after > before:
+                return number, before
+            position -= before
+        raise AssertionError("the last order takes all that is left")
+
+    def _numbered(self, number: int, within: int) -> tuple[int, int, int]:
+        epoch, shard, row = self.orders[number](within)
+        return epoch, shard + self._first_shard[number], row
+
+
+def _rounded(value: Fraction) -> int:
+    return math.floor(value + Fraction(1, 2))
 
 
 def chance(seed: int, position: int, what: str) -> float:

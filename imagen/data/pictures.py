@@ -7,7 +7,9 @@ import io
 import warnings
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+import torch
+import torch.nn.functional as F
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from imagen.data.sources.source import BadPair
 
@@ -17,12 +19,17 @@ KEPT = {
     "MPO": "jpg",
     "PNG": "png",
 }  # formats that go into a shard as they are; MPO is a phone's JPEG
+SPARE = 2
 
 
-def decode(data: bytes) -> Image.Image:
+def decode(data: bytes, side: int | None = None) -> Image.Image:
     """A picture file's bytes -> upright RGB picture, transparency over white. BadPair when it cannot be read
-    to its end."""
-    return _read(data)[0]
+    to its end.
+
+    `side`: what `fit` will be asked for. A JPEG that is much larger is then decoded at 1/2, 1/4 or 1/8 of its size,
+    by leaving out the fine part of each block, but never below `SPARE` times `side`: the last halving is left to
+    `fit`'s resampling."""
+    return _read(data, side)[0]
 
 
 def fit(image: Image.Image, resolution: int, place: float = 0.5) -> np.ndarray:
@@ -35,8 +42,13 @@ def fit(image: Image.Image, resolution: int, place: float = 0.5) -> np.ndarray:
     side = min(width, height)
     # whole pixels: a crop between pixels would blur a picture that already has the resolution asked for
     left, top = round((width - side) * place), round((height - side) * place)
-    box = (left, top, left + side, top + side)
-    return np.asarray(image.resize((resolution, resolution), Image.Resampling.BICUBIC, box=box))
+    square = np.array(image)[top : top + side, left : left + side]
+    if side == resolution:
+        return square
+    pixels = torch.from_numpy(square).permute(2, 0, 1)[None]
+    # Pillow's own resampling, which takes twice as long, differs by 1 of 255 at most
+    resized = F.interpolate(pixels, (resolution, resolution), mode="bicubic", antialias=True)
+    return resized[0].permute(1, 2, 0).numpy()
 
 
 def png(picture: np.ndarray) -> bytes:
@@ -46,14 +58,29 @@ def png(picture: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def storable(data: bytes) -> tuple[bytes, str]:
-    """A picture file's bytes -> bytes and extension for a shard: jpg and png as they are, other formats as
-    png of the decoded picture. BadPair when it cannot be read to its end."""
+def storable(data: bytes) -> tuple[bytes, str, tuple[int, int]]:
+    """A picture file's bytes -> bytes, extension and (width, height) for a shard: jpg and png as they are, other
+    formats as png of the decoded picture. BadPair when it cannot be read to its end."""
     image, form = _read(data)
-    return (data, KEPT[form]) if form in KEPT else (png(np.asarray(image)), "png")
+    return (data, KEPT[form], image.size) if form in KEPT else (png(np.asarray(image)), "png", image.size)
 
 
-def _read(data: bytes) -> tuple[Image.Image, str]:
+def size_of(data: bytes) -> tuple[int, int]:
+    """(width, height) that a picture file will have, by its header alone. BadPair when it has none."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = Image.open(io.BytesIO(data))
+            width, height = image.size
+            turned = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+    except UnidentifiedImageError as error:
+        raise BadPair("unreadable image", "not a picture") from error
+    except Exception as error:
+        raise BadPair("unreadable image", str(error) or type(error).__name__) from error
+    return (height, width) if turned else (width, height)
+
+
+def _read(data: bytes, side: int | None = None) -> tuple[Image.Image, str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter(
@@ -61,6 +88,8 @@ def _read(data: bytes) -> tuple[Image.Image, str]:
             )  # broken EXIF and the like: what counts is whether the pixels can be had
             image = Image.open(io.BytesIO(data))
             form = image.format or ""
+            if side is not None and form in ("JPEG", "MPO"):
+                image.draft(None, (SPARE * side, SPARE * side))  # does nothing where that would be too small
             image.load()
             return _rgb(ImageOps.exif_transpose(image)), form
     except UnidentifiedImageError as error:  # whose own words name a place in memory, another one each time

@@ -6,6 +6,7 @@ B batch, R resolution, L text tokens, D text width.
 import itertools
 import logging
 import re
+from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -13,18 +14,23 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from imagen.data.order import Order, chance
+from imagen.data.members import captions_of, picture_of
+from imagen.data.order import Mixture, Order, chance
 from imagen.data.pictures import decode, fit
-from imagen.data.shards import Shard, captions_of, picture_of
+from imagen.data.shards import Shard
 from imagen.data.sources.source import BadPair
 from imagen.progress import bar
-from imagen.text import Embeddings, pad
+from imagen.text import Embeddings, ShardEmbeddings, pad
 
 log = logging.getLogger(__name__)
 Batch = dict[str, Any]
 Item = tuple[str, tuple[str, ...], np.ndarray]  # key, captions, picture (R, R, 3) uint8
+KEPT_OPEN = 64  # shards' embeddings
 TOLD = 20  # so many unusable pairs are named in the log
 TRIES = 100  # so many pairs are tried for one place in a batch
+SIDES = re.compile(
+    r"\b(left|right)", re.IGNORECASE
+)  # a caption that names one is not true of a mirrored picture
 
 
 class Reader(Protocol):
@@ -47,7 +53,11 @@ class FromShards:
     def __call__(self, shard: int, row: int, place: float) -> Item:
         """See `Reader`."""
         sample = self.shards[shard].read(row)
-        return sample["__key__"], captions_of(sample), fit(decode(picture_of(sample)), self.resolution, place)
+        return (
+            sample["__key__"],
+            captions_of(sample),
+            fit(decode(picture_of(sample), self.resolution), self.resolution, place),
+        )
 
 
 class FromMemory:
@@ -69,15 +79,36 @@ class FromMemory:
         return item
 
 
+class Texts:
+    """The embeddings of the captions of a list of shards, of one folder or several.
+
+    `folders`: the embeddings of each shard's folder."""
+
+    def __init__(self, shards: list[Shard], folders: list[Embeddings]) -> None:
+        self.shards, self.folders = shards, folders
+        # those of one shuffle window are used together; a whole data set's would not fit
+        self._opened: OrderedDict[int, ShardEmbeddings] = OrderedDict()
+
+    def __call__(self, shard: int) -> ShardEmbeddings:
+        """Those of shard number `shard`."""
+        if shard not in self._opened:
+            self._opened[shard] = self.folders[shard](self.shards[shard].name)
+            if len(self._opened) > KEPT_OPEN:
+                self._opened.popitem(last=False)
+        self._opened.move_to_end(shard)
+        return self._opened[shard]
+
+
 class Batches(IterableDataset):
     """One rank's batches of a stream, from `start` on: without an end, or `stop` of them.
 
     A batch is a function of its place in the stream and the seed. Batch number k of all ranks together holds
-    the positions start + k * world * B and on; this rank has the B of them from rank * B on. Worker w of W
+    the positions start + k * world * B and on; this rank has the B of them from rank * B on. `flip`: half of the
+    pictures are mirrored, but none whose caption names a side ("left", "right"). Worker w of W
     makes every W-th batch, and DataLoader hands them out in turn, so their order does not depend on W.
 
     Yields {"image": (B, 3, R, R) float32 in [-1, 1], "caption": B strings, "key": B strings} and, with
-    `embeddings`, {"text_emb": (B, L, D) float32, "text_mask": (B, L) bool}, L the batch's longest. An
+    `texts`, {"text_emb": (B, L, D) float32, "text_mask": (B, L) bool}, L the batch's longest. An
     unusable pair is counted and its place taken by another, drawn from (seed, position); ValueError past
     `max_bad` of what a worker has read, or has to read in an epoch.
     """
@@ -85,8 +116,8 @@ class Batches(IterableDataset):
     def __init__(
         self,
         reader: Reader,
-        embeddings: Embeddings | None,
-        order: Order,
+        texts: Texts | None,
+        order: Order | Mixture,
         batch_size: int,
         start: int = 0,
         stop: int | None = None,
@@ -94,13 +125,13 @@ class Batches(IterableDataset):
         world: int = 1,
         seed: int = 0,
         random_crop: bool = False,
+        flip: bool = False,
         max_bad: float = 0.1,
     ) -> None:
-        self.reader, self.embeddings, self.order, self.batch_size = reader, embeddings, order, batch_size
+        self.reader, self.texts, self.order, self.batch_size = reader, texts, order, batch_size
         self.start, self.stop, self.rank, self.world = start, stop, rank, world
-        self.seed, self.random_crop, self.max_bad = seed, random_crop, max_bad
+        self.seed, self.random_crop, self.flip, self.max_bad = seed, random_crop, flip, max_bad
         self.bad: set[tuple[int, int]] = set()
-        self._texts: dict[int, Any] = {}
 
     def __iter__(self) -> Iterator[Batch]:
         """The batches of this worker (all of them without workers)."""
@@ -123,7 +154,7 @@ class Batches(IterableDataset):
         keys, captions, pictures, texts = zip(*map(self._pair, range(first, first + self.batch_size)))
         image = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
         batch: Batch = {"image": image.contiguous(), "caption": list(captions), "key": list(keys)}
-        if self.embeddings is not None:
+        if self.texts is not None:
             batch["text_emb"], batch["text_mask"] = pad(texts)
         return batch
 
@@ -134,8 +165,8 @@ class Batches(IterableDataset):
                 return self._usable(shard, row, position)
             except BadPair as bad:
                 self._count(shard, row, bad)
-            other = int(chance(self.seed, position, f"instead {attempt}") * len(self.order))
-            _, shard, row = self.order(position - position % len(self.order) + other)
+            other = chance(self.seed, position, f"instead {attempt}")
+            _, shard, row = self.order.instead(position, other)
         raise ValueError(f"{self.reader.shards[shard].path.parent}: {TRIES} pairs tried, none can be used")
 
     def _usable(self, shard: int, row: int, position: int) -> tuple[str, str, np.ndarray, Any]:
@@ -146,15 +177,13 @@ class Batches(IterableDataset):
             raise BadPair("empty caption", key)
         if re.search("[\ud800-\udfff]", captions[number]):  # JSON can spell them, encoders cannot read them
             raise BadPair("unreadable text", f"{key}: half a character")
-        return key, captions[number], picture, self._embedding(shard, row, number, captions[number])
-
-    def _embedding(self, shard: int, row: int, number: int, caption: str) -> torch.Tensor | None:
-        if self.embeddings is None:
-            return None
-        where = self.reader.shards[shard]
-        if shard not in self._texts:
-            self._texts[shard] = self.embeddings(where.name)
-        return self._texts[shard].of(int(where.first_caption[row]) + number, caption)
+        if self.flip and not SIDES.search(captions[number]) and chance(self.seed, position, "flip") < 0.5:
+            picture = picture[:, ::-1]
+        text = None
+        if self.texts is not None:
+            first = self.reader.shards[shard].first_caption(row)
+            text = self.texts(shard).of(first + number, captions[number])
+        return key, captions[number], picture, text
 
     def _count(self, shard: int, row: int, bad: BadPair) -> None:
         if (shard, row) not in self.bad:

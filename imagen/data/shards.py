@@ -1,82 +1,87 @@
-"""Shards on disk: WebDataset tars, and what must be known of a tar to read any of its pairs without reading
-the rest.
+"""Shards on disk: WebDataset tars, of which any pair can be read without reading the rest.
 
 FOLDER/train-000000.tar          KEY.png or KEY.jpg, KEY.txt (the first caption), KEY.json ({"captions": all, ...})
-       index/train-000000.json   where each pair lies in the tar, how many captions it has, what was left out
-       index.json                every split with its shards: pairs, captions, bytes, sha256; written last
+       index/train-000000.json   where each pair lies in the tar, and what was left out (imagen.data.index)
+       index.json                every split with its shards; written last
        settings.json, .lock      what the shards are of, and who writes there (imagen.data.claim)
        text/ENCODER/...          embeddings of the captions (imagen.text.cache)
+
+Tars of others that are used where they lie have all this but the tars themselves.
 """
 
 import glob
 import io
 import itertools
-import json
+import logging
 import os
 import re
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import braceexpand
-import numpy as np
-from webdataset.tariterators import base_plus_ext, group_by_keys, tar_file_expander
+from webdataset.tariterators import group_by_keys, tar_file_expander
 
-from imagen.data.pictures import EXTENSIONS
+from imagen.data.index import AGAIN, Places, path_of, places, read_places, splits_of
+from imagen.data.members import scan
 from imagen.data.sources.source import BadPair
-from imagen.files import read_json
 
-WORDS = ("txt", "json")
+log = logging.getLogger(__name__)
 MOST = 1_000_000  # shards that one pattern may name
-AGAIN = "delete it and prepare again"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A pair of a tar: its members lie in the bytes [start, end) of the file."""
-
-    key: str
-    start: int
-    end: int
-    captions: tuple[str, ...]
 
 
 class Shard:
-    """A tar of `samples` pairs, read by the index that lies beside it, or is made by reading the tar's headers.
+    """A tar of `samples` pairs. `folder`, `name`: what its index and its embeddings lie in, and are called after."""
 
-    `bounds` (samples + 1,) int64: pair i lies in the bytes bounds[i] to bounds[i + 1] of the tar. `first_caption`
-    (samples + 1,) int64: pair i has the shard's captions first_caption[i] to first_caption[i + 1].
+    def __init__(
+        self, path: Path, folder: Path, name: str, samples: int, index: Path | None = None,
+        dropped: tuple[int, ...] = (),
+    ) -> None:  # fmt: skip
+        self.path, self.folder, self.name, self.samples = path, folder, name, samples
+        self._index, self._dropped = index, dropped
+        self._scanned: Places | None = None
 
-    ValueError naming the file when it is no tar, or its index is not one."""
+    @classmethod
+    def scanned(cls, path: Path) -> "Shard":
+        """A tar without an index, whose headers are read now. What is damaged in it is told in the log. ValueError when
+        it is no tar."""
+        entries = list(scan(path, lambda words: log.warning("%s: %s", path, words)))
+        shard = cls(path, path.parent, path.name, len(entries))
+        shard._scanned = places(
+            (entry.start for entry in entries),
+            (entry.end for entry in entries),
+            (len(entry.captions) for entry in entries),
+        )
+        return shard
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.name = path, path.name
-        beside = path.parent / "index" / f"{path.stem}.json"
-        if beside.exists():
-            index = read_json(beside, AGAIN)
-            self.bounds, self.first_caption = np.array(0), np.array(0)
-            try:
-                self.bounds, self.first_caption = np.array(index["bounds"]), np.array(index["first_caption"])
-                fit = _are_bounds(self.bounds, self.first_caption)
-            except (KeyError, ValueError, OverflowError):
-                fit = False
-            if not fit:
-                raise ValueError(f"{beside} is damaged (its bounds are none); {AGAIN}")
-            if (size := path.stat().st_size) < (end := int(self.bounds[-1])):
-                raise ValueError(f"{path} has {size} bytes, but its pairs end at {end}: copy it again")
-        else:
-            self.bounds, self.first_caption = bounds_of(list(scan(path)))
-        self.samples = len(self.bounds) - 1
+    @property
+    def places(self) -> Places:
+        """Where its pairs lie. ValueError naming its index when that is damaged."""
+        if self._scanned is not None:
+            return self._scanned
+        assert self._index
+        found = read_places(self._index, self._dropped)
+        if len(found) != self.samples:
+            raise ValueError(
+                f"{self._index} is damaged ({len(found)} pairs, {self.samples} in index.json); {AGAIN}"
+            )
+        return found
+
+    def first_caption(self, row: int) -> int:
+        """The number of pair `row`'s first caption among all that the tar has."""
+        return int(self.places.first_caption[row])
 
     def read(self, row: int) -> dict[str, Any]:
         """Pair `row` as WebDataset has it: {"__key__": ..., "png": bytes, "txt": bytes, "json": bytes}.
-        BadPair when the tar is broken there."""
-        start, end = int(self.bounds[row]), int(self.bounds[row + 1])
-        with self.path.open("rb", buffering=0) as file:
-            file.seek(start)
-            data = file.read(end - start)
+        BadPair when the tar is broken there, or gone."""
+        start, end = int(self.places.starts[row]), int(self.places.ends[row])
+        try:
+            with self.path.open("rb", buffering=0) as file:
+                file.seek(start)
+                data = file.read(end - start)
+        except OSError as error:
+            raise BadPair("missing shard", f"{self.path}: {error.strerror}") from error
         try:
             return next(
                 group_by_keys(tar_file_expander([{"url": str(self.path), "stream": io.BytesIO(data)}]))
@@ -91,18 +96,6 @@ class Shard:
             raise BadPair("broken tar", f"{self.path} at byte {start}: {reason}") from error
 
 
-def _are_bounds(bounds: np.ndarray, first_caption: np.ndarray) -> bool:
-    return (
-        bounds.ndim == 1
-        and bounds.shape == first_caption.shape
-        and bounds.dtype.kind == first_caption.dtype.kind == "i"
-        and bounds[0] >= 0
-        and bool((np.diff(bounds) > 0).all())
-        and first_caption[0] == 0
-        and bool((np.diff(first_caption) >= 0).all())
-    )
-
-
 def split_of(where: str | Path, split: str, option: str) -> list[Shard]:
     """The shards of a split, in order; those without a pair are left out.
 
@@ -110,7 +103,7 @@ def split_of(where: str | Path, split: str, option: str) -> list[Shard]:
     "F/{000000..000009}.tar"), which is a split in itself. ValueError, naming `option`, when there are none or
     one is missing or cut short."""
     folder = os.path.isdir(where)  # which, unlike a Path, takes a pattern longer than names may be
-    shards = _indexed(Path(where), split, option) if folder else map(Shard, _matching(str(where), option))
+    shards = _indexed(Path(where), split, option) if folder else map(_found, _matching(str(where), option))
     shards = [shard for shard in shards if shard.samples]
     if not shards:
         raise ValueError(
@@ -118,6 +111,25 @@ def split_of(where: str | Path, split: str, option: str) -> list[Shard]:
             "as FOLDER/train-*.tar"
         )
     return shards
+
+
+def shard_of(folder: Path, entry: dict[str, Any]) -> Shard:
+    """A shard as index.json lists it."""
+    path = Path(entry["url"]) if "url" in entry else folder / entry["name"]
+    dropped = tuple(entry.get("dropped", ()))
+    return Shard(path, folder, entry["name"], entry["samples"], path_of(folder, entry["name"]), dropped)
+
+
+def _found(path: Path) -> Shard:
+    """A tar that a pattern names: by the index beside it, if it has one."""
+    beside = path_of(path.parent, path.name)
+    if not beside.exists():
+        return Shard.scanned(path)
+    found = read_places(beside, ())
+    end, size = (int(found.ends[-1]) if len(found) else 0), path.stat().st_size
+    if size < end:
+        raise ValueError(f"{path} has {size} bytes, but its pairs end at {end}: copy it again")
+    return Shard(path, path.parent, path.name, len(found), beside)
 
 
 def _matching(pattern: str, option: str) -> Iterator[Path]:
@@ -136,111 +148,20 @@ def _matching(pattern: str, option: str) -> Iterator[Path]:
         yield path
 
 
-def read_index(folder: Path) -> dict[str, Any]:
-    """index.json of a folder of shards; ValueError naming the file when it is not what was written there."""
-    path = folder / "index.json"
-    index, numbers = read_json(path, AGAIN), ("samples", "captions", "bytes")
-    try:
-        parts = [part for split in index["splits"].values() for part in (split, *split["shards"])]
-        fit = all(type(part[k]) is int and part[k] >= 0 for part in parts for k in numbers) and all(
-            Path(shard["name"]).name == shard["name"]
-            for split in index["splits"].values()
-            for shard in split["shards"]
-        )
-        fit = fit and isinstance(index["skipped"], dict) and isinstance(index.get("examples", {}), dict)
-    except (KeyError, TypeError, AttributeError):
-        fit = False
-    if not fit:
-        raise ValueError(f"{path} is damaged (it does not list splits and their shards); {AGAIN}")
-    return index
-
-
-def splits_of(folder: Path, option: str) -> dict[str, Any]:
-    """The splits that imagen-prepare wrote into a folder, as its index has them; ValueError, naming `option`,
-    when it did not get so far."""
-    if not (folder / "index.json").exists():
-        raise ValueError(
-            f"{option}={folder} has no index.json: write it with imagen-prepare out={folder} (again, if that "
-            "was interrupted: it goes on), or give a pattern such as FOLDER/train-*.tar"
-        )
-    return read_index(folder)["splits"]
-
-
 def _indexed(folder: Path, split: str, option: str) -> Iterator[Shard]:
     splits = splits_of(folder, option)
     if split not in splits:
         raise ValueError(f"{option}={folder} has no split {split!r}; it has {', '.join(splits)}")
     for entry in splits[split]["shards"]:
-        path = folder / entry["name"]
-        size = path.stat().st_size if path.is_file() else 0
+        shard = shard_of(folder, entry)
+        size = shard.path.stat().st_size if shard.path.is_file() else 0
         if size != entry["bytes"]:
             raise ValueError(
-                f"{option}={folder}: {path.name} has {size} bytes, {entry['bytes']} in index.json: copy it "
+                f"{option}={folder}: {shard.path.name} has {size} bytes, {entry['bytes']} in index.json: copy it "
                 "again, or run the same imagen-prepare again, which makes it again"
             )
-        shard = Shard(path)
-        if shard.samples != entry["samples"]:
+        if not path_of(folder, shard.name).is_file():
             raise ValueError(
-                f"{folder / 'index' / path.stem}.json is damaged ({shard.samples} pairs, {entry['samples']} in "
-                f"index.json); {AGAIN}"
+                f"{option}={folder}: {path_of(folder, shard.name)} is missing: run imagen-prepare again"
             )
         yield shard
-
-
-def scan(path: Path) -> Iterator[Entry]:
-    """The pairs of a tar, in order, by its headers; pictures are not read. The members of a pair follow one
-    another. ValueError when it is no tar."""
-    key, start, end, words = "", 0, 0, {}
-    try:
-        with tarfile.open(path, "r:") as tar:
-            for member in tar:
-                name, extension = base_plus_ext(member.name)
-                if not member.isreg() or name is None:
-                    continue
-                if name != key:
-                    if key:
-                        yield Entry(key, start, member.offset, captions_of(words))
-                    key, start, words = name, member.offset, {}
-                end = member.offset_data + -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
-                if extension in WORDS and (file := tar.extractfile(member)):
-                    words[extension] = file.read()
-            if key:
-                yield Entry(key, start, end, captions_of(words))
-    except (tarfile.TarError, ValueError, OverflowError) as error:
-        raise ValueError(
-            f"{path} is no whole tar ({error}): give tars of pictures and captions that are not compressed, or "
-            "copy it again"
-        ) from None
-
-
-def bounds_of(entries: list[Entry]) -> tuple[np.ndarray, np.ndarray]:
-    """(n + 1,) byte bounds and (n + 1,) caption numbers of a tar's n pairs: see `Shard`."""
-    bounds = [entry.start for entry in entries] + [
-        entry.end for entry in entries[-1:] or [Entry("", 0, 0, ())]
-    ]
-    return np.array(bounds), np.cumsum([0, *(len(entry.captions) for entry in entries)])
-
-
-def captions_of(sample: dict[str, Any]) -> tuple[str, ...]:
-    """All captions of a pair: "captions" of its json when there is such a list, else its txt, else "caption"
-    of its json. Blank ones count too, as embeddings are found by their number. () when it has none or they
-    are not text."""
-    try:
-        fields = json.loads(sample.get("json") or b"{}")
-        if isinstance(fields, dict) and isinstance(fields.get("captions"), list):
-            return tuple(map(str, fields["captions"]))
-        if "txt" in sample:
-            return (sample["txt"].decode(),)
-        return (str(fields["caption"]),) if isinstance(fields, dict) and fields.get("caption") else ()
-    except (ValueError, RecursionError):  # not JSON, not UTF-8, brackets without end
-        return ()
-
-
-def picture_of(sample: dict[str, Any]) -> bytes:
-    """The bytes of a pair's picture; BadPair when it has none."""
-    for extension in EXTENSIONS:
-        if extension in sample:
-            return sample[extension]
-    raise BadPair(
-        "missing image", f"{sample['__key__']} has only {', '.join(k for k in sample if k[0] != '_')}"
-    )

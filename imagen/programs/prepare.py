@@ -1,24 +1,51 @@
 """imagen-prepare: a source of pictures and captions -> a folder of shards, with the captions' embeddings
 beside them."""
 
+import shutil
+import sys
+from pathlib import Path
+
 from omegaconf import DictConfig
 
-from imagen.data.writing import described, write_all_embeddings, write_shards
+from imagen.data.embedding import embed
+from imagen.data.estimate import estimate
+from imagen.data.index import read_index
+from imagen.data.preparing import described, prepare
 from imagen.programs.build import build, program
 
 
 @program("prepare")
 def main(cfg: DictConfig) -> None:
-    """Write what is not yet written, then say what is there."""
+    """Say what it will take, write what is not yet written, say what is there."""
     if cfg.get("source") is None:
         raise ValueError(
-            "no source: give source=table source.path=TABLE for your own pictures, or source=shapes"
+            "no source: give source=table source.path=TABLE, or source=folder, coco, img2dataset, huggingface or shapes"
         )
-    source, encoder = build(cfg.source), build(cfg.text) if cfg.embed else None
-    index = write_shards(source, cfg.out, cfg.shard_size, cfg.max_bad)
-    if encoder is not None:
-        write_all_embeddings(cfg.out, encoder.to(cfg.device))
-    print(described(cfg.out, index))
+    source, filters, out = build(cfg.source), build(cfg.filters), Path(cfg.out)
+    encoders = [build(cfg.text) for _ in devices_of(cfg.device)] if cfg.embed else []
+    if not (out / "index.json").exists():
+        needed = estimate(source, encoders[0].dim if encoders else 0)
+        free = shutil.disk_usage(next(p for p in (out, *out.absolute().parents) if p.exists())).free
+        sys.stderr.write(f"{needed}; {free / 1e9:.1f} GB are free at {out}\n")
+        if cfg.dry_run:
+            return
+        there = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
+        if needed.bytes > free + there:
+            raise ValueError(
+                f"out={out}: {needed.bytes / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB free: choose a larger disk"
+            )
+    elif cfg.dry_run:
+        print(described(out, read_index(out)))
+        return
+    index = prepare(source, out, cfg.shard_size, cfg.max_bad, filters, cfg.duplicates, cfg.workers)
+    if encoders:
+        embed(out, [encoder.to(device) for encoder, device in zip(encoders, devices_of(cfg.device))], "out")
+    print(described(out, index))
+
+
+def devices_of(given: str | list[str]) -> list[str]:
+    """One device or several."""
+    return [given] if isinstance(given, str) else list(given)
 
 
 if __name__ == "__main__":

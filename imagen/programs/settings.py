@@ -43,11 +43,23 @@ class Prepare(TypedDict):
     """conf/prepare.yaml"""
 
     out: Path
+    workers: Count
     shard_size: Count
     max_bad: Share
+    filters: Part
+    duplicates: bool
     embed: bool
-    device: Device
+    device: Device | list[Device]
+    dry_run: bool
     source: NotRequired[Part | None]
+    text: Part
+
+
+class Embed(TypedDict):
+    """conf/embed.yaml"""
+
+    data: Path
+    device: Device | list[Device]
     text: Part
 
 
@@ -167,6 +179,7 @@ class Demo(TypedDict):
 
 SETTINGS: dict[str, Any] = {
     "prepare": Prepare,
+    "embed": Embed,
     "train": Train,
     "plan": Plan,
     "export": Export,

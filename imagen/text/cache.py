@@ -116,14 +116,18 @@ class Embeddings:
     def __init__(self, folder: Path, key: Key):
         self.folder, self.key = folder, key
 
-    def __call__(self, shard_name: str) -> "ShardEmbeddings":
-        """The embeddings of a shard; ValueError when it has none yet."""
+    def path(self, shard_name: str) -> Path:
+        """Where those of a shard lie; ValueError when it has none yet."""
         path = self.folder / f"{Path(shard_name).stem}.safetensors"
         if not path.exists():
             raise ValueError(
                 f"{path} is missing: run the same imagen-prepare again, it embeds what is not there yet"
             )
-        return ShardEmbeddings(path, self.key)
+        return path
+
+    def __call__(self, shard_name: str) -> "ShardEmbeddings":
+        """The embeddings of a shard; ValueError when it has none yet, or they are damaged."""
+        return ShardEmbeddings(self.path(shard_name), self.key)
 
 
 class ShardEmbeddings:

@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from imagen.data.embedding import embed
 from imagen.data.order import Order
 from imagen.data.pictures import png
-from imagen.data.pipeline import Batch, Batches, FromMemory, FromShards, whole_batch
+from imagen.data.pipeline import Batch, Batches, FromMemory, FromShards, Texts, whole_batch
+from imagen.data.preparing import prepare
 from imagen.data.shards import split_of
 from imagen.data.sources.source import Pair
-from imagen.data.writing import write_all_embeddings, write_shards
 from imagen.text import HashedWords, open_embeddings
 
 COUNT = 22
@@ -33,13 +34,13 @@ class Stripes:
         if split == "train" and row == BLANK:
             captions = (" ",)
         broken = split == "train" and row in BROKEN
-        return Pair(b"broken" if broken else png(picture), "png", captions, {})
+        return Pair(b"broken %d" % row if broken else png(picture), "png", (8, 8), captions, {})
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stripes") / "shards"
-    write_shards(Stripes(), folder, shard_size=6)
+    prepare(Stripes(), folder, shard_size=6)
     return folder
 
 
@@ -127,10 +128,11 @@ def test_cached_embeddings_come_with_their_caption(folder: Path) -> None:
     good = folder.parent / "good"
     source = Stripes()
     source.splits = {"train": 5, "test": 5}
-    write_shards(source, good, shard_size=2)
-    write_all_embeddings(good, encoder)
+    prepare(source, good, shard_size=2)
+    embed(good, [encoder])
     plain = batches(good, size=5)
-    plain.embeddings = open_embeddings(good, encoder.configured)
+    shards = plain.reader.shards
+    plain.texts = Texts(shards, [open_embeddings(good, encoder.configured)] * len(shards))
     batch = plain.batch(3)
     emb, mask = encoder(batch["caption"])
     assert torch.equal(batch["text_mask"], mask)
@@ -158,8 +160,8 @@ def test_too_many_bad_pairs_are_an_error(folder: Path, workers: int) -> None:
 def test_nothing_but_bad_pairs_is_an_error(tmp_path: Path) -> None:
     class Broken(Stripes):
         def pair(self, split: str, row: int) -> Pair:
-            return Pair(b"broken", "png", ("a",), {})
+            return Pair(b"broken", "png", (8, 8), ("a",), {})
 
-    write_shards(Broken(), tmp_path / "out")
+    prepare(Broken(), tmp_path / "out")
     with pytest.raises(ValueError, match="100 pairs tried, none can be used"):
         batches(tmp_path / "out").batch(0)

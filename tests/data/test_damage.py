@@ -11,13 +11,15 @@ from typing import Any
 
 import pytest
 
+from imagen.data.embedding import embed
+from imagen.data.members import captions_of
 from imagen.data.module import Shards
 from imagen.data.pictures import png
+from imagen.data.preparing import described, prepare
 from imagen.data.shapes import draw, scene_of
-from imagen.data.shards import Shard, captions_of
+from imagen.data.shards import Shard
 from imagen.data.sources.shapes import Shapes
 from imagen.data.sources.source import BadPair, Pair
-from imagen.data.writing import described, write_all_embeddings, write_shards
 from imagen.text import HashedWords
 
 ENCODER = HashedWords(8)
@@ -29,8 +31,8 @@ def source() -> Shapes:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    write_shards(source(), tmp_path / "out", shard_size=4)
-    write_all_embeddings(tmp_path / "out", ENCODER)
+    prepare(source(), tmp_path / "out", shard_size=4)
+    embed(tmp_path / "out", [ENCODER])
     return tmp_path / "out"
 
 
@@ -38,15 +40,21 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-def prepare(folder: Path) -> None:
-    write_shards(source(), folder, shard_size=4)
-    write_all_embeddings(folder, ENCODER)
+def again(folder: Path) -> None:
+    prepare(source(), folder, shard_size=4)
+    embed(folder, [ENCODER])
 
 
 def opened(train: Path | str) -> Shards:
     data = Shards(train, resolution=8, batch_size=2, encoder=ENCODER)
     data.setup("fit")
     return data
+
+
+def read_all(train: Path) -> None:
+    batches: Any = opened(train).train_dataloader().dataset
+    for number in range(5):
+        batches.batch(number)
 
 
 def truncate(path: Path) -> None:
@@ -67,9 +75,9 @@ def test_prepare_makes_again_what_is_gone_or_cut(
         with pytest.raises(
             ValueError, match=r"train-000001.json is damaged \(.*\); delete it and prepare again"
         ):
-            opened(folder)
+            read_all(folder)
         path.unlink()
-    prepare(folder)
+    again(folder)
     assert content(folder) == before
 
 
@@ -80,7 +88,7 @@ def test_prepare_makes_again_what_is_gone_or_cut(
         lambda index: {},
         lambda index: {"splits": 5},
         lambda index: {"splits": {"train": {}}},
-        lambda index: {**index, "skipped": 5},
+        lambda index: {**index, "left_out": 5},
         lambda index: {**index, "splits": {"train": {**index["splits"]["train"], "shards": [{"name": 5}]}}},
     ],
 )
@@ -88,32 +96,33 @@ def test_a_damaged_index_is_named(folder: Path, change: Callable[[dict], Any]) -
     path = folder / "index.json"
     before = content(folder)
     path.write_text(json.dumps(change(json.loads(path.read_text()))))
-    for use in (opened, prepare):
+    for use in (opened, again):
         with pytest.raises(ValueError, match=r"index.json is damaged \(.*\); delete it and prepare again"):
             use(folder)
     path.unlink()
-    prepare(folder)
+    again(folder)
     assert content(folder) == before
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        lambda index: {},
-        lambda index: {**index, "bounds": 5},
-        lambda index: {**index, "bounds": []},
-        lambda index: {**index, "bounds": index["bounds"][:-1]},
-        lambda index: {**index, "bounds": [b + 0.5 for b in index["bounds"]]},
-        lambda index: {**index, "bounds": index["bounds"][::-1]},
-        lambda index: {**index, "first_caption": ["a"] * len(index["bounds"])},
-        lambda index: {k: v[:-1] if k in ("bounds", "first_caption") else v for k, v in index.items()},
+        lambda pairs: {},
+        lambda pairs: {**pairs, "starts": 5},
+        lambda pairs: {**pairs, "starts": []},
+        lambda pairs: {**pairs, "ends": pairs["ends"][:-1]},
+        lambda pairs: {**pairs, "starts": [b + 0.5 for b in pairs["starts"]]},
+        lambda pairs: {**pairs, "starts": pairs["starts"][::-1]},
+        lambda pairs: {**pairs, "captions": ["a"] * len(pairs["captions"])},
+        lambda pairs: {name: column[:-1] for name, column in pairs.items()},
     ],
 )
-def test_damaged_bounds_are_named(folder: Path, change: Callable[[dict], Any]) -> None:
+def test_damaged_places_are_named(folder: Path, change: Callable[[dict], Any]) -> None:
     path = folder / "index/train-000000.json"
-    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    index = json.loads(path.read_text())
+    path.write_text(json.dumps({**index, "pairs": change(index["pairs"])}))
     with pytest.raises(ValueError, match=r"train-000000.json is damaged \(.*\); delete it and prepare again"):
-        opened(folder)
+        read_all(folder)
 
 
 def test_a_cut_validation_shard_is_no_missing_validation(folder: Path) -> None:
@@ -128,7 +137,7 @@ def test_what_is_no_tar_is_named(folder: Path, tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as tar:
         tar.add(folder / "index.json")
     for name in ("out/index.json", "empty.tar", "text.tar", "a.tar.gz"):
-        with pytest.raises(ValueError, match=rf"{name} is no whole tar \(.*\): give tars"):
+        with pytest.raises(ValueError, match=rf"{name} is no tar: give tars"):
             opened(tmp_path / name)
     os.mkfifo(tmp_path / "pipe.tar")
     with pytest.raises(ValueError, match=r"data.train=.*pipe.tar is no file"):
@@ -158,7 +167,7 @@ def tar_of(path: Path, *members: tuple[str, bytes]) -> Path:
 
 
 def test_a_member_that_is_there_twice_is_a_bad_pair(tmp_path: Path) -> None:
-    shard = Shard(tar_of(tmp_path / "a.tar", ("k.txt", b"a"), ("k.png", b"1"), ("k.png", b"2")))
+    shard = Shard.scanned(tar_of(tmp_path / "a.tar", ("k.txt", b"a"), ("k.png", b"1"), ("k.png", b"2")))
     with pytest.raises(BadPair) as caught:
         shard.read(0)
     assert str(caught.value).startswith(f"broken tar: {shard.path} at byte 0: k.png: duplicate file name")
@@ -190,35 +199,36 @@ class Odd(Shapes):
         if split != "train":
             return pair
         if row == 3:
-            return Pair(pair.image, "png", ("\ud800",))
+            return Pair(pair.image, "png", (8, 8), ("\ud800",))
         if row == 5:
-            return Pair(pair.image, "png", pair.captions, {"path": "\udfff.png"})
+            return Pair(pair.image, "png", (8, 8), pair.captions, {"path": "\udfff.png"})
         if row == 7:
             raise BadPair("missing image", "\ud800.jpg: no such file")
         return pair
 
 
 def test_left_out_pairs_are_named_to_people(tmp_path: Path) -> None:
-    index = write_shards(Odd(count=10, resolution=8, held_out=2), tmp_path / "out", max_bad=0.5)
-    assert index["skipped"] == {"unreadable text": 2, "missing image": 1}
-    last = described(tmp_path / "out", index).splitlines()[-1]
-    assert "left out unreadable text 2 (train row 3: " in last
-    assert r"missing image 1 (train row 7: \ud800.jpg: no such file); which ones: " in last
-    write_shards(Odd(count=10, resolution=8, held_out=2), tmp_path / "again", max_bad=0.5)
+    index = prepare(Odd(count=10, resolution=8, held_out=2), tmp_path / "out", max_bad=0.5)
+    assert index["left_out"] == {"unreadable text": 2, "missing image": 1}
+    told, bad, missing = described(tmp_path / "out", index).splitlines()[-3:]
+    assert told.startswith(f"{tmp_path / 'out'}: left out; which ones: ")
+    assert "2  unreadable text (train row 3: " in bad
+    assert missing.endswith(r"1  missing image (train row 7: \ud800.jpg: no such file)")
+    prepare(Odd(count=10, resolution=8, held_out=2), tmp_path / "again", max_bad=0.5)
     assert content(tmp_path / "out") == content(tmp_path / "again")
 
 
 @pytest.mark.parametrize("size", [0, -1])
 def test_a_shard_has_at_least_one_row(tmp_path: Path, size: int) -> None:
     with pytest.raises(ValueError, match=f"shard_size={size}: give at least 1"):
-        write_shards(source(), tmp_path / "out", shard_size=size)
+        prepare(source(), tmp_path / "out", shard_size=size)
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
 def test_max_bad_is_a_share(tmp_path: Path, share: float) -> None:
     with pytest.raises(ValueError, match=f"max_bad={share}: a share lies between 0 and 1"):
-        write_shards(source(), tmp_path / "out", max_bad=share)
+        prepare(source(), tmp_path / "out", max_bad=share)
 
 
 @pytest.mark.parametrize("option", ["count", "resolution", "captions", "held_out", "seed"])

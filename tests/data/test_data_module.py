@@ -8,9 +8,10 @@ import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from imagen.data.embedding import embed
 from imagen.data.module import Shards
+from imagen.data.preparing import prepare
 from imagen.data.sources.shapes import Shapes
-from imagen.data.writing import write_all_embeddings, write_shards
 from imagen.text import HashedWords
 
 ENCODER = HashedWords(8)
@@ -19,8 +20,8 @@ ENCODER = HashedWords(8)
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("shapes") / "shards"
-    write_shards(Shapes(count=22, resolution=16, held_out=10, captions=3), folder, shard_size=6)
-    write_all_embeddings(folder, ENCODER)
+    prepare(Shapes(count=22, resolution=16, held_out=10, captions=3), folder, shard_size=6)
+    embed(folder, [ENCODER])
     return folder
 
 

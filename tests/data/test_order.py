@@ -1,6 +1,10 @@
 """The order of a data set is a function of (seed, epoch), found at any place without the places before it."""
 
-from imagen.data.order import Order, chance
+from collections import Counter
+
+import pytest
+
+from imagen.data.order import Mixture, Order, chance
 
 SIZES = [5, 0, 7, 3, 4, 6]
 
@@ -51,3 +55,36 @@ def test_chance_is_uniform_and_fixed() -> None:
     assert abs(sum(draws) / len(draws) - 0.5) < 0.02
     assert draws[:3] != [chance(7, position, "place") for position in range(3)]
     assert chance(0, 0, "x") == chance(0, 0, "x")
+
+
+@pytest.mark.parametrize("weights", [[1, 1], [0.9, 0.1], [1, 2, 4], [0.3, 0.3, 0.4]])
+def test_proportions_hold_at_every_time(weights: list[float]) -> None:
+    orders = [Order([3, 4], seed) for seed in range(len(weights))]
+    mixture, seen = Mixture(orders, weights), Counter()
+    for position in range(2000):
+        number, within = mixture.place(position)
+        assert within == seen[number], "every position of an order, once, in turn"
+        seen[number] += 1
+        for i, weight in enumerate(weights):
+            assert abs(seen[i] - (position + 1) * weight / sum(weights)) <= len(weights) / 2
+
+
+def test_each_data_set_is_exhausted_and_starts_again_on_its_own() -> None:
+    small, large = Order([2, 3], 0), Order([10], 1)
+    mixture = Mixture([small, large], [1, 1])
+    taken = [mixture(position) for position in range(40)]
+    mine = [(epoch, shard, row) for epoch, shard, row in taken if shard < 2]
+    other = [(epoch, shard - 2, row) for epoch, shard, row in taken if shard >= 2]
+    assert mine == [small(p) for p in range(20)]
+    assert other == [large(p) for p in range(20)]
+    for epoch in range(4):
+        assert {(s, r) for e, s, r in mine if e == epoch} == {(0, 0), (0, 1), (1, 0), (1, 1), (1, 2)}
+
+
+def test_another_pair_is_of_the_same_data_set_and_epoch() -> None:
+    mixture = Mixture([Order([2, 3], 0), Order([10], 1)], [1, 3])
+    for position in range(100):
+        epoch, shard, _ = mixture(position)
+        for part in (0.0, 0.5, 0.999):
+            e, s, _ = mixture.instead(position, part)
+            assert (e, s < 2) == (epoch, shard < 2)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imagen.data.pictures import decode, fit, png, storable
+from imagen.data.pictures import decode, fit, png, size_of, storable
 from imagen.data.sources.source import BadPair
 
 
@@ -93,8 +93,63 @@ def test_decompression_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_storable_keeps_jpg_and_png_and_makes_png_of_the_rest() -> None:
     red = Image.new("RGB", (8, 8), (200, 30, 40))
     for form, extension in {"PNG": "png", "JPEG": "jpg"}.items():
-        assert storable(encoded(red, form)) == (encoded(red, form), extension)
-    data, extension = storable(encoded(red, "WEBP", lossless=True))
-    assert extension == "png"
+        assert storable(encoded(red, form)) == (encoded(red, form), extension, red.size)
+    data, extension, size = storable(encoded(red, "WEBP", lossless=True))
+    assert (extension, size) == ("png", (8, 8))
     assert pixel(data) == (200, 30, 40)
     np.testing.assert_array_equal(np.asarray(decode(png(np.asarray(red)))), np.asarray(red))
+
+
+def photo(width: int, height: int) -> Image.Image:
+    """Something smooth with fine detail on it, as photographs have."""
+    random = np.random.default_rng(0)
+    coarse = Image.fromarray(random.integers(0, 256, (9, 12, 3), np.uint8)).resize((width, height))
+    noise = random.normal(0, 6, (height, width, 3))
+    return Image.fromarray((np.asarray(coarse) + noise).clip(0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("size", [(97, 64), (64, 97), (128, 128)])
+@pytest.mark.parametrize("resolution", [16, 33, 64, 100])
+def test_resampling_is_pillow_s(size: tuple[int, int], resolution: int) -> None:
+    image = photo(*size)
+    side, (width, height) = min(size), size
+    left, top = round((width - side) * 0.5), round((height - side) * 0.5)
+    square = image.crop((left, top, left + side, top + side))
+    expected = np.asarray(square.resize((resolution, resolution), Image.Resampling.BICUBIC))
+    assert np.abs(fit(image, resolution).astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("side", "size"), [(16, (64, 32)), (17, (128, 64)), (32, (128, 64)), (33, (256, 128))]
+)
+def test_large_jpegs_are_decoded_at_the_size_needed(side: int, size: tuple[int, int]) -> None:
+    image = photo(512, 256)
+    data = encoded(image, "JPEG", quality=95)
+    small = decode(data, side)
+    assert small.size == size, "a power of two smaller, and still twice what is asked for"
+    error = fit(small, side).astype(float) - fit(decode(data), side)
+    assert (error**2).mean() < 2.0
+
+
+def test_the_size_needed_changes_nothing_else() -> None:
+    image = photo(256, 128)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = encoded(image, "JPEG", exif=exif)
+    assert decode(turned, 16).size == (32, 64)
+    assert decode(encoded(image.convert("CMYK"), "JPEG"), 16).mode == "RGB"
+    assert decode(encoded(image), 16).size == (256, 128), "other formats have no smaller size inside"
+
+
+def test_sizes_by_the_header_are_those_of_the_picture() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    for data in (
+        encoded(photo(12, 8)),
+        encoded(photo(12, 8), "JPEG", exif=exif),
+        encoded(photo(12, 8), "WEBP"),
+    ):
+        assert size_of(data) == decode(data).size
+    for data in (b"", b"text", encoded(photo(12, 8))[:20]):
+        with pytest.raises(BadPair, match="unreadable image"):
+            size_of(data)

@@ -78,7 +78,7 @@ def test_table_without_embeddings(prepare: Prepare, tmp_path: Path) -> None:
     code, said = prepare("source=table", "source.path=t.jsonl", "out=F", "embed=false")
     assert code == 0
     assert said.splitlines()[0].startswith("F: train 9 pairs, 18 captions")
-    assert "left out empty caption 1" in said
+    assert "1  empty caption (train row 3: 3.png)" in said
     assert not (tmp_path / "F/text").exists()
     data = Shards(tmp_path / "F", resolution=4, batch_size=2, encoder=HashedWords(8))
     data.setup("fit")
@@ -92,7 +92,7 @@ def test_what_is_wrong_is_said_in_one_line(prepare: Prepare, tmp_path: Path) -> 
     for words, message in {
         (
             "out=F",
-        ): "error: no source: give source=table source.path=TABLE for your own pictures, or source=shapes",
+        ): "error: no source: give source=table source.path=TABLE, or source=folder, coco, img2dataset, huggingface or shapes",
         ("source=table", "out=F"): "error: no value for source.path: give source.path=...",
         ("source=table", "source.path=t.csv"): "error: no value for out: give out=...",
         (

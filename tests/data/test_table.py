@@ -106,7 +106,7 @@ def test_absolute_paths_within_the_folder_are_fine(folder: Path) -> None:
         ("path\tcaption\tcaption\na\tb\tc\n", "t.tsv", "has 2 columns 'caption': rename all but one"),
         ("{}\n" + "[" * 100_000 + "\n", "t.jsonl", "line 2 is not JSON"),
         ('{"path": ' + "1" * 10_000 + "}\n", "t.jsonl", "line 1 is not JSON: Exceeds the limit"),
-        ("path,caption\na,b\n", "t.xlsx", "ends in .csv, .tsv or .jsonl"),
+        ("path,caption\na,b\n", "t.xlsx", "ends in .csv, .tsv, .jsonl or .parquet"),
         ("{\n", "t.jsonl", "line 1 is not JSON"),
         ("3\n", "t.jsonl", "line 1 is not an object"),
         (

@@ -15,8 +15,9 @@ import torch
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
+from imagen.data.embedding import embed
+from imagen.data.preparing import prepare
 from imagen.data.sources.shapes import Shapes
-from imagen.data.writing import write_all_embeddings, write_shards
 from imagen.programs import train as program
 from imagen.programs.build import build, build_optional
 from imagen.text import HashedWords
@@ -27,8 +28,8 @@ EXPERIMENTS = sorted(p.stem for p in (Path(__file__).parents[2] / "conf" / "expe
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("shapes") / "shards"
-    write_shards(Shapes(count=12, resolution=16, held_out=4, captions=1), folder)
-    write_all_embeddings(folder, HashedWords(16))
+    prepare(Shapes(count=12, resolution=16, held_out=4, captions=1), folder)
+    embed(folder, [HashedWords(16)])
     return folder
 
 

@@ -137,7 +137,7 @@ PREPARE = ["source=shapes", "text=hashed_words"]
             "stage.rate.warmup=-5 stage.rate.warmup=nan stage.unet.width=-1 stage.unet.width=0 "
             "stage.unet.blocks=0 stage.optimizer.lr=abc stage.optimizer.lr=inf stage.resolution=abc "
             "stage.resolution=0 stage.name=a/b stage.schedule.shift=nan stage.ema.decay=1 data.train=null "
-            "data.train=[a,b] data.encoder=null runs=null runs= text._target_=pathlib.Path seed=abc seed=1.5 "
+            "data.train=[1,2] data.encoder=null runs=null runs= text._target_=pathlib.Path seed=abc seed=1.5 "
             "data.resolution=16 previews.prompts=[5] previews.prompts=[''] previews.guidance=[x] "
             "previews.noise_augmentation=2 previews.every=0 previews.steps=x",
         ),

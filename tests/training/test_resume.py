@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from imagen.data.embedding import embed
+from imagen.data.preparing import prepare
 from imagen.data.sources.shapes import Shapes
-from imagen.data.writing import write_all_embeddings, write_shards
 from imagen.programs import train as program
 from imagen.text import HashedWords
 
@@ -18,8 +19,8 @@ Train = Callable[..., int]
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Shards in shards/, and the runs beside them."""
     folder = tmp_path_factory.mktemp("resume")
-    write_shards(Shapes(count=12, resolution=16, held_out=4, captions=1), folder / "shards")
-    write_all_embeddings(folder / "shards", HashedWords(16))
+    prepare(Shapes(count=12, resolution=16, held_out=4, captions=1), folder / "shards")
+    embed(folder / "shards", [HashedWords(16)])
     return folder
 
 

@@ -54,4 +54,5 @@ class Shapes:
         captions = tuple(
             dict.fromkeys(caption_of(scene, random, self.reading_order) for _ in range(self.captions))
         )
-        return Pair(png(draw(scene, self.resolution)), "png", captions, {"scene": asdict(scene)})
+        size = (self.resolution, self.resolution)
+        return Pair(png(draw(scene, self.resolution)), "png", size, captions, {"scene": asdict(scene)})

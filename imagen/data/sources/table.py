@@ -1,4 +1,4 @@
-"""A table (csv, tsv or jsonl) of picture paths and captions, beside the folder of pictures."""
+"""A table (csv, tsv, jsonl or parquet) of picture paths and captions, beside the folder of pictures."""
 
 import csv
 import hashlib
@@ -10,20 +10,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from imagen.data.pictures import storable
-from imagen.data.sources.source import BadPair, Pair
+from imagen.data.sources.files import pair_of, stripped
+from imagen.data.sources.source import Pair
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 LOOKED_FOR = 1000  # so many pictures are looked for before any work
 
 
 class Table:
-    """Each row a picture and its captions; the other columns are kept in the shard's json.
+    """Each row a picture and its captions; the other columns are kept in the shard's json. Rows of the same picture
+    and split are one pair, with the captions of all and the other columns of the first.
 
-    `path`: the table, UTF-8, its first line naming the columns (csv, tsv) or each line an object (jsonl).
+    `path`: the table, UTF-8, its first line naming the columns (csv, tsv) or each line an object (jsonl); or parquet.
     `images`: the folder that the paths are relative to; the table's own by default. `image_column`: "path" by
     default. `caption_column`: by default "captions" or "caption", whichever is there. Several captions stand
-    in one cell with `separator` between them, or as a list in jsonl. `split_column`: train, test, ... by
+    in one cell with `separator` between them, or as a list in jsonl and parquet. `split_column`: train, test, ... by
     default "split" where there is such a column; without it every row is of the split "train".
 
     ValueError: no table, not UTF-8, a column missing or there twice, no rows, a path that leads out of the
@@ -61,9 +62,7 @@ class Table:
                     f"give source.{option}=NAME"
                 )
         self.image_column, self.caption_column, self.split_column = image_column, caption_column, split_column
-        self._rows: dict[str, list[dict[str, Any]]] = {}
-        for row in rows:
-            self._rows.setdefault(str(row.get(split_column) or "train"), []).append(row)
+        self._rows = self._merged(rows)
         for split in self._rows:
             if not re.fullmatch(r"\w+", split):
                 raise ValueError(
@@ -80,27 +79,25 @@ class Table:
         }
 
     def pair(self, split: str, row: int) -> Pair:
-        """See `Source`. Pictures that are neither jpg nor png become png."""
+        """See `Source`."""
         values = self._rows[split][row]
-        name = str(values.get(self.image_column) or "")
-        captions = self._captions(values.get(self.caption_column))
-        if not captions:
-            raise BadPair("empty caption", name)
-        file = self.folder / name
-        if not file.is_file():  # a folder, or a pipe, which would be waited for without end
-            raise BadPair("missing image", f"{name or 'no path'}: no such file")
-        try:
-            image, extension = storable(file.read_bytes())
-        except OSError as error:
-            raise BadPair("missing image", f"{name}: {error.strerror}") from error
-        except BadPair as error:
-            raise BadPair(error.kind, f"{name}: {error.reason}") from error
         kept = {k: v for k, v in values.items() if k != self.caption_column and v not in ("", None)}
-        return Pair(image, extension, captions, kept)
+        name = str(values.get(self.image_column) or "")
+        return pair_of(self.folder, name, values[self.caption_column], kept)
 
     def _captions(self, cell: Any) -> tuple[str, ...]:
-        parts = cell if isinstance(cell, list) else str(cell or "").split(self.separator)
-        return tuple(stripped for part in parts if (stripped := str(part).strip()))
+        return stripped(cell if isinstance(cell, list) else str(cell or "").split(self.separator))
+
+    def _merged(self, rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+        """Split -> its pairs: the first row of each picture, with the captions of all."""
+        splits: dict[str, dict[Any, dict[str, Any]]] = {}
+        for number, row in enumerate(rows):
+            pairs = splits.setdefault(str(row.get(self.split_column) or "train"), {})
+            # rows without a path stay apart, to be counted
+            pair = pairs.setdefault(row.get(self.image_column) or number, {**row, self.caption_column: ()})
+            said = self._captions(row.get(self.caption_column))
+            pair[self.caption_column] = tuple(dict.fromkeys((*pair[self.caption_column], *said)))
+        return {split: list(pairs.values()) for split, pairs in splits.items()}
 
     def _refuse_escapes(self, rows: list[dict[str, Any]]) -> None:
         inside = os.path.join(self.folder, "")
@@ -120,13 +117,40 @@ class Table:
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    if path.suffix == ".parquet":
+        yield from _parquet(path)
+        return
     if path.suffix not in (*DELIMITERS, ".jsonl"):
-        raise ValueError(f"source.path={path}: a table's name ends in .csv, .tsv or .jsonl")
+        raise ValueError(f"source.path={path}: a table's name ends in .csv, .tsv, .jsonl or .parquet")
     with path.open(encoding="utf-8-sig", newline="") as file:
         try:
             yield from _objects(path, file) if path.suffix == ".jsonl" else _cells(path, file)
         except UnicodeDecodeError as error:
             raise ValueError(f"source.path={path} is not UTF-8 text: {error}") from error
+
+
+def _parquet(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        import pyarrow
+        from pyarrow import parquet  # an extra
+    except ImportError:
+        raise ValueError(
+            f"source.path={path}: parquet needs the library pyarrow: pip install pyarrow"
+        ) from None
+    try:
+        file = parquet.ParquetFile(path)
+        # columns of numbers, texts and lists of texts; others, embeddings perhaps, are not carried along
+        plain = [f.name for f in file.schema_arrow if not pyarrow.types.is_nested(f.type) or _texts(f.type)]
+        for batch in file.iter_batches(columns=plain):
+            yield from batch.to_pylist()
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ValueError(f"source.path={path} is no parquet file: {str(error)[:80]}") from None
+
+
+def _texts(kind: Any) -> bool:
+    from pyarrow import types
+
+    return types.is_list(kind) and types.is_string(kind.value_type)
 
 
 def _objects(path: Path, lines: Any) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,135 @@
+"""What is known of shards without reading them: index.json of a folder, and index/NAME.json of each shard.
+
+    index.json            {"settings", "splits": {split: {"samples", "captions", "bytes", "shards": [...]}}, "left_out",
+                          "examples"}; a shard there: {"name", "samples", "captions", "bytes", "sha256", "dropped",
+                          and "url" where the tar lies elsewhere}
+    index/NAME.json       {"name", "samples", "captions", "bytes", "sha256", "left_out", "pairs": {"starts", "ends",
+                          "captions", "sizes", "digests"}}
+
+samples, captions, bytes are counts; `dropped` are the numbers of a shard's pairs that equal earlier ones. `pairs` has a
+list for each, a number a pair: its members are the bytes starts to ends of the tar; it has so many captions; the
+picture is sizes = [width, height] pixels and has the digest of its bytes.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from imagen.files import read_json, write_text
+
+Index = dict[str, Any]
+AGAIN = "delete it and prepare again"
+NUMBERS = ("samples", "captions", "bytes")
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the n pairs of a tar lie. `starts`, `ends` (n,) int64: bytes of the tar. `first_caption` (n,) int64: pair
+    i has the captions first_caption[i] and on of all that its tar has."""
+
+    starts: np.ndarray
+    ends: np.ndarray
+    first_caption: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+
+def digest(picture: bytes) -> str:
+    """What tells the bytes of one picture from another's: 32 hexadecimal digits."""
+    return hashlib.blake2b(picture, digest_size=16).hexdigest()
+
+
+def places(starts: Iterable[int], ends: Iterable[int], captions: Iterable[int]) -> Places:
+    """Of lists of n numbers, as the index has them. ValueError when they can be none."""
+    columns = [np.array(list(column), np.int64) for column in (starts, ends, captions)]
+    a, b, count = columns
+    fit = a.shape == b.shape == count.shape and bool((a < b).all() and (count >= 0).all())
+    if not fit or (len(a) and (a[0] < 0 or bool((a[1:] < b[:-1]).any()))):
+        raise ValueError("its places are none")
+    return Places(a, b, np.cumsum(count) - count)
+
+
+def read_places(path: Path, dropped: tuple[int, ...]) -> Places:
+    """The places of a shard's index, without those of the pairs in `dropped`. ValueError when it is gone or damaged."""
+    try:
+        now = path.stat()
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}; {AGAIN}") from None
+    return _places(path, dropped, (now.st_mtime_ns, now.st_size))
+
+
+@lru_cache(maxsize=64)  # a shuffle window is read together; a whole data set's would not fit
+def _places(path: Path, dropped: tuple[int, ...], state: tuple[int, int]) -> Places:
+    index = read_json(path, AGAIN)
+    try:
+        pairs = index["pairs"]
+        lists = [pairs[name] for name in ("starts", "ends", "captions")]
+        if any(type(value) is not int for column in lists for value in column):
+            raise ValueError
+        found = places(*lists)
+        kept = np.delete(np.arange(len(found)), list(dropped))
+        return Places(found.starts[kept], found.ends[kept], found.first_caption[kept])
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError):
+        raise ValueError(f"{path} is damaged (its places are none); {AGAIN}") from None
+
+
+def path_of(folder: Path, name: str) -> Path:
+    """The index of the shard `name` of a folder."""
+    return folder / "index" / f"{Path(name).stem}.json"
+
+
+def read_shard_index(path: Path) -> Index:
+    """All of index/NAME.json; ValueError naming the file when it is not what was written there."""
+    index = read_json(path, AGAIN)
+    try:
+        pairs, names = index["pairs"], ("starts", "ends", "captions", "sizes", "digests")
+        fit = all(type(index[k]) is int and index[k] >= 0 for k in NUMBERS)
+        fit = fit and {len(pairs[name]) for name in names} == {index["samples"]}
+        fit = fit and all({"row", "kind", "reason", "bad"} <= set(part) for part in index["left_out"])
+    except (KeyError, TypeError):
+        fit = False
+    if not fit:
+        raise ValueError(f"{path} is damaged (not what was written there); {AGAIN}")
+    return index
+
+
+def read_index(folder: Path) -> Index:
+    """index.json of a folder of shards; ValueError naming the file when it is not what was written there."""
+    path = folder / "index.json"
+    index = read_json(path, AGAIN)
+    try:
+        shards = [shard for split in index["splits"].values() for shard in split["shards"]]
+        parts = [*shards, *index["splits"].values()]
+        fit = all(type(part[k]) is int and part[k] >= 0 for part in parts for k in NUMBERS)
+        fit = fit and all(Path(shard["name"]).name == shard["name"] for shard in shards)
+        fit = fit and all(type(row) is int for shard in shards for row in shard.get("dropped", ()))
+        fit = fit and all(isinstance(shard.get("url", ""), str) for shard in shards)
+        fit = fit and isinstance(index["left_out"], dict) and isinstance(index.get("examples", {}), dict)
+    except (KeyError, TypeError, AttributeError):
+        fit = False
+    if not fit:
+        raise ValueError(f"{path} is damaged (it does not list splits and their shards); {AGAIN}")
+    return index
+
+
+def splits_of(folder: Path, option: str) -> dict[str, Any]:
+    """The splits that imagen-prepare wrote into a folder, as its index has them; ValueError, naming `option`,
+    when it did not get so far."""
+    if not (folder / "index.json").exists():
+        raise ValueError(
+            f"{option}={folder} has no index.json: write it with imagen-prepare out={folder} (again, if that "
+            "was interrupted: it goes on), or give a pattern such as FOLDER/train-*.tar"
+        )
+    return read_index(folder)["splits"]
+
+
+def write_index(path: Path, index: Index, indent: int | None = None) -> None:
+    """Writes either kind, all or nothing."""
+    write_text(path, json.dumps(index, indent=indent, ensure_ascii=False) + "\n")

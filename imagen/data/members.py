@@ -1,0 +1,130 @@
+"""What a WebDataset tar has in it: the members of a pair follow one another and share a key."""
+
+import io
+import json
+import tarfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from webdataset.tariterators import base_plus_ext
+
+from imagen.data.pictures import EXTENSIONS
+from imagen.data.sources.source import BadPair
+
+WORDS = ("txt", "json")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A pair of a tar: its members lie in the bytes [start, end) of the file. `sample`: those that were read,
+    extension -> bytes, and "__key__"."""
+
+    start: int
+    end: int
+    sample: dict[str, Any]
+
+    @property
+    def captions(self) -> tuple[str, ...]:
+        """See `captions_of`."""
+        return captions_of(self.sample)
+
+
+def scan(path: Path, damage: Callable[[str], object], pictures: bool = False) -> Iterator[Entry]:
+    """The pairs of a tar, in order; txt and json are read, and the other members if `pictures`.
+
+    Where bytes are no part of a tar, or the file was cut short, `damage` is told in words, and the next whole member
+    looked for: a pair that lost members comes without them. ValueError when there is not one member."""
+    key, start, end, found = "", 0, 0, False
+    sample: dict[str, Any] = {}
+    with path.open("rb") as file:
+        for member, begin in _members(file, damage):
+            found = True
+            name, extension = base_plus_ext(member.name)
+            if not member.isreg() or member.issparse() or name is None or extension is None:
+                continue
+            if name != key:
+                if key:
+                    yield Entry(start, end, sample)
+                key, start, sample = name, begin, {"__key__": name}
+            end = member.offset_data + -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+            if pictures or extension in WORDS:
+                file.seek(member.offset_data)
+                sample[extension.lower()] = file.read(member.size)
+    if key:
+        yield Entry(start, end, sample)
+    if not found:
+        raise ValueError(
+            f"{path} is no tar: give tars of pictures and captions that are not compressed, or copy it again"
+        )
+
+
+def _members(file: BinaryIO, damage: Callable[[str], object]) -> Iterator[tuple[tarfile.TarInfo, int]]:
+    """Each whole member of a tar, and the byte at which its header begins; what lies between them is `damage`.
+
+    The library's own iteration ends in silence at the first block that is no header."""
+    size, offset, lost = file.seek(0, 2), 0, None
+    tar = tarfile.TarFile(fileobj=io.BytesIO(), mode="w")  # what the library reads a header with
+    tar.fileobj = file  # type: ignore[assignment]
+    while offset < size:
+        member = _member(tar, file, offset, size)
+        if member is None:
+            lost = offset if lost is None else lost
+            offset += tarfile.BLOCKSIZE
+            continue
+        if lost is not None and _holds_anything(file, lost, offset):
+            damage(f"its bytes {lost} to {offset} are no part of a tar")
+        lost = None
+        begin, offset = offset, max(tar.offset, offset + tarfile.BLOCKSIZE)
+        yield member, begin
+    if lost is not None and _holds_anything(file, lost, size):
+        damage(f"its bytes from {lost} on are no part of a tar: it may have been cut short")
+
+
+def _member(tar: tarfile.TarFile, file: BinaryIO, offset: int, size: int) -> tarfile.TarInfo | None:
+    """The member whose header, or the header's own header, begins at `offset`; None when there is no whole one."""
+    file.seek(offset)
+    head = file.read(tarfile.BLOCKSIZE)
+    if not head.strip(b"\0"):
+        return None
+    try:
+        # asked before the library asks for as much memory as a damaged header says
+        if not 0 <= tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape").size <= size - offset:
+            return None
+        file.seek(offset)
+        tar.offset, tar.pax_headers = offset, {}
+        member = tarfile.TarInfo.fromtarfile(tar)
+    except (tarfile.TarError, ValueError, OverflowError, RecursionError):
+        return None
+    return member if 0 <= member.size <= size - member.offset_data else None
+
+
+def _holds_anything(file: BinaryIO, start: int, end: int) -> bool:
+    file.seek(start)
+    return any(file.read(min(1 << 20, end - at)).strip(b"\0") for at in range(start, end, 1 << 20))
+
+
+def captions_of(sample: dict[str, Any]) -> tuple[str, ...]:
+    """All captions of a pair: "captions" of its json when there is such a list, else its txt, else "caption"
+    of its json. Blank ones count too, as embeddings are found by their number. () when it has none or they
+    are not text."""
+    try:
+        fields = json.loads(sample.get("json") or b"{}")
+        if isinstance(fields, dict) and isinstance(fields.get("captions"), list):
+            return tuple(map(str, fields["captions"]))
+        if "txt" in sample:
+            return (sample["txt"].decode(),)
+        return (str(fields["caption"]),) if isinstance(fields, dict) and fields.get("caption") else ()
+    except (ValueError, RecursionError):  # not JSON, not UTF-8, brackets without end
+        return ()
+
+
+def picture_of(sample: dict[str, Any]) -> bytes:
+    """The bytes of a pair's picture; BadPair when it has none."""
+    for extension in EXTENSIONS:
+        if extension in sample:
+            return sample[extension]
+    raise BadPair(
+        "missing image", f"{sample['__key__']} has only {', '.join(k for k in sample if k[0] != '_')}"
+    )

@@ -1,0 +1,222 @@
+"""A source -> a folder of shards, by several processes; killed anywhere, the same call again goes on."""
+
+import errno
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from imagen.data.claim import alone, claim
+from imagen.data.filters import Filters
+from imagen.data.index import Index, path_of, read_index, read_shard_index, write_index
+from imagen.data.left_out import LeftOut
+from imagen.data.processes import Tick, each
+from imagen.data.sources.source import Source, Tars
+from imagen.data.writing import index_tar, write_shard
+from imagen.progress import bar
+
+FORMAT = 2  # of the index; folders of another one are refused
+
+
+@dataclass(frozen=True)
+class Job:
+    """A shard to be made: rows of a source, or a tar that lies elsewhere."""
+
+    split: str
+    name: str
+    rows: range
+    tar: str | None = None
+
+
+def prepare(
+    source: Source | Tars,
+    folder: str | Path,
+    shard_size: int = 2000,
+    max_bad: float = 0.1,
+    filters: Filters | None = None,
+    duplicates: bool = False,
+    workers: int = 1,
+) -> Index:
+    """Writes every split of `source` as shards of `shard_size` rows each, or indexes its tars (imagen.data.shards says
+    what the folder holds), with `workers` processes; returns the index, at once when the folder is finished.
+
+    The same source gives the same bytes, by however many processes; a shard whose tar is gone or has another size is
+    made again. Pairs that `filters` do not want, that cannot be used, or, unless `duplicates`, whose picture equals an
+    earlier one of the same split byte for byte, are left out and counted. ValueError once the unusable ones are more
+    than `max_bad` of all rows, when none is left, when `folder` holds anything else, named by the key that differs,
+    when another process writes there, or when the disk is full: what is written stays."""
+    if not shard_size >= 1:
+        raise ValueError(f"shard_size={shard_size}: give at least 1")
+    if not 0 <= max_bad <= 1:
+        raise ValueError(f"max_bad={max_bad}: a share lies between 0 and 1")
+    if not workers >= 1:
+        raise ValueError(f"workers={workers}: give at least 1")
+    folder, filters = Path(folder), filters or Filters()
+    settings = {**source.identity, "shard_size": shard_size, "filters": filters.identity}
+    settings |= {"duplicates": duplicates, "format": FORMAT}
+    jobs = list(_jobs(source, shard_size))
+    total = None if any(job.tar for job in jobs) else sum(len(job.rows) for job in jobs)
+    with alone(folder):
+        claim(folder, settings)
+        if (folder / "index.json").exists():
+            index = read_index(folder)
+            shards = [shard for split in index["splits"].values() for shard in split["shards"]]
+            if all(map(_whole, [folder] * len(shards), shards)):
+                return index
+        for part in folder.glob(".*.tar.part"):
+            part.unlink()
+        left_out = LeftOut(total, max_bad)
+        try:
+            made = _made(source, jobs, folder, filters, left_out, workers)
+            left_out.refuse(sum(shard["rows"] for shard in made.values()))
+        except ValueError:
+            # another try may find what this one missed: a wrong folder of pictures is soon put right
+            for job in jobs:
+                _forget_bad(folder, job)
+            raise
+        index = _index(settings, jobs, made, left_out, duplicates)
+        left_out.refuse_all(sum(split["samples"] for split in index["splits"].values()))
+        write_index(folder / "index.json", index, indent=1)
+        return index
+
+
+def described(folder: str | Path, index: Index) -> str:
+    """An index in words, for people: a line a split, and a table of what was left out and why."""
+    lines = []
+    for split, sums in index["splits"].items():
+        size = f"{sums['bytes'] / 1e6:.1f} MB in {len(sums['shards'])} shards"
+        lines.append(f"{folder}: {split} {sums['samples']} pairs, {sums['captions']} captions, {size}")
+    if index["left_out"]:
+        lines.append(f"{folder}: left out; which ones: {Path(folder) / 'index'}")
+        for kind, count in sorted(index["left_out"].items(), key=lambda item: -item[1]):
+            some = index.get("examples", {}).get(kind, [])
+            named = "; ".join([*some, "..."] if len(some) < count else some)
+            lines.append(f"  {count:>10,}  {kind} ({named})")
+    return "\n".join(lines)
+
+
+def _jobs(source: Source | Tars, shard_size: int) -> Iterator[Job]:
+    for split, content in source.splits.items():
+        if isinstance(content, int):
+            for number, start in enumerate(range(0, content, shard_size)):
+                yield Job(split, f"{split}-{number:06d}", range(start, min(start + shard_size, content)))
+        else:
+            for number, tar in enumerate(content):
+                yield Job(split, f"{split}-{number:06d}", range(0), tar)
+
+
+def _made(
+    source: Any, jobs: list[Job], folder: Path, filters: Filters, left_out: LeftOut, workers: int
+) -> dict[str, Index]:
+    """The index of every job's shard, by its name: those that are there, and those that are made now."""
+    made: dict[str, Index] = {}
+    rows = left_out.total is not None
+    settings = {"total": left_out.total, "desc": "pairs", "unit": "pair"}
+    with bar(**settings if rows else {"total": len(jobs), "desc": "tars", "unit": "tar"}) as shown:
+        for job in jobs:
+            if (there := _there(folder, job)) is not None:
+                made[job.name] = there
+                left_out.add(job.name, there["left_out"])
+                shown.update(there["rows"] if rows else 1)
+        missing, before = [job for job in jobs if job.name not in made], shown.n
+
+        def show(read: int) -> None:
+            if rows:
+                shown.update(before + read - shown.n)
+            else:
+                shown.set_postfix_str(f"{read} pairs")
+
+        for job, index in each(missing, partial(_make, source, folder, filters), workers, show):
+            made[job.name] = index
+            left_out.add(job.name, index["left_out"])
+            if not rows:
+                shown.update()
+    return made
+
+
+def _make(source: Any, folder: Path, filters: Filters, job: Job, tick: Tick) -> Index:
+    try:
+        if job.tar is not None:
+            return index_tar(source, Path(job.tar), folder, job.name, filters, tick)
+        return write_shard(source, job.split, job.rows, folder, job.name, filters, tick)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        free = shutil.disk_usage(folder).free
+        raise ValueError(
+            f"out={folder}: the disk is full ({free / 1e6:.0f} MB free): make room, or move the folder to a larger one; "
+            "what is written stays, and the same command goes on"
+        ) from None
+
+
+def _there(folder: Path, job: Job) -> Index | None:
+    """The index of a shard that is finished already."""
+    path = path_of(folder, job.name)
+    if not path.exists():
+        return None
+    index = read_shard_index(path)
+    tar = Path(job.tar) if job.tar else folder / index["name"]
+    return index if tar.is_file() and tar.stat().st_size == index["bytes"] else None
+
+
+def _whole(folder: Path, shard: Index) -> bool:
+    """Whether a shard's tar and index are there, as far as can be told without reading them."""
+    tar = Path(shard["url"]) if "url" in shard else folder / shard["name"]
+    there = path_of(folder, shard["name"]).exists() and tar.is_file()
+    return there and tar.stat().st_size == shard["bytes"]
+
+
+def _forget_bad(folder: Path, job: Job) -> None:
+    """A shard that has unusable pairs will be made again."""
+    path = path_of(folder, job.name)
+    try:
+        bad = any(part["bad"] for part in read_shard_index(path)["left_out"])
+    except ValueError:
+        return
+    if bad:
+        path.unlink()
+        (folder / f"{job.name}.tar").unlink(missing_ok=True)
+    if not any(path.parent.iterdir()):
+        path.parent.rmdir()
+
+
+def _index(
+    settings: Index, jobs: list[Job], made: dict[str, Index], left_out: LeftOut, duplicates: bool
+) -> Index:
+    """index.json of all shards, in the order of the source. Duplicates are known only now: their pairs stay in the
+    tars, and no index leads to them."""
+    splits: dict[str, Any] = {}
+    for split in dict.fromkeys(job.split for job in jobs):
+        own = [job for job in jobs if job.split == split]
+        dropped = {} if duplicates else _duplicates([made[job.name] for job in own])
+        shards = []
+        for job in own:
+            shard, numbers = made[job.name], dropped.get(made[job.name]["name"], [])
+            left_out.add_duplicates(job.name, numbers)
+            entry = {key: shard[key] for key in ("name", "samples", "captions", "bytes", "sha256")}
+            entry["samples"] -= len(numbers)
+            entry |= {"url": job.tar} if job.tar else {}
+            shards.append(entry | ({"dropped": numbers} if numbers else {}))
+        sums = {key: sum(shard[key] for shard in shards) for key in ("samples", "captions", "bytes")}
+        splits[split] = {**sums, "shards": shards}
+    examples = left_out.examples
+    return {"settings": settings, "splits": splits, "left_out": left_out.kinds, "examples": examples}
+
+
+def _duplicates(shards: list[Index]) -> dict[str, list[int]]:
+    """Name of a shard -> the numbers of its pairs whose picture came before, in it or in an earlier one."""
+    digests = np.array([bytes.fromhex(d) for shard in shards for d in shard["pairs"]["digests"]], "V16")
+    _, first = np.unique(digests, return_index=True)
+    again = np.ones(len(digests), bool)
+    again[first] = False
+    found, start = {}, 0
+    for shard in shards:
+        numbers = np.flatnonzero(again[start : start + shard["samples"]]).tolist()
+        start += shard["samples"]
+        if numbers:
+            found[shard["name"]] = numbers
+    return found
