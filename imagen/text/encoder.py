@@ -19,7 +19,7 @@ class TextEncoder(Protocol):
     run that reads cached embeddings never loads a T5-XXL. Hence two identities, both plain
     JSON:
 
-    * `configured`: what the configuration alone says (encoder, layer, max_length, dim). Cached embeddings are
+    * `configured`: what the configuration alone says (encoder, layer, max_length, dim, cleaning). Cached embeddings are
       found, and refused, by this part.
     * `key`: `configured` and what only the files tell (weights, tokenizer). It is stored with the cache, and
       compared whenever an encoder writes to that cache, or when a reader gives the whole key.

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from imagen.text.cleaning import check_cleaning, cleaned
 from imagen.text.encoder import Key, pad, refuse_empty
 
 
@@ -21,22 +22,22 @@ class HashedWords:
     `max_length` are cut off.
     """
 
-    def __init__(self, dim: int = 384, max_length: int = 128):
+    def __init__(self, dim: int = 384, max_length: int = 128, cleaning: str = "none"):
         for name, value in {"dim": dim, "max_length": max_length}.items():
             if not value >= 1:
                 raise ValueError(f"text.{name}={value}: give at least 1")
-        self.dim, self.max_length = dim, max_length
+        self.dim, self.max_length, self.cleaning = dim, max_length, check_cleaning(cleaning)
         self.device = torch.device("cpu")
 
     @property
-    def arguments(self) -> dict[str, int]:
+    def arguments(self) -> dict[str, str | int]:
         """The constructor's arguments, with which a release rebuilds the encoder."""
-        return {"dim": self.dim, "max_length": self.max_length}
+        return {"dim": self.dim, "max_length": self.max_length, "cleaning": self.cleaning}
 
     @property
     def configured(self) -> Key:
         """The whole identity: there are no weights."""
-        return {"encoder": "hashed_words", "max_length": self.max_length, "dim": self.dim}
+        return {"encoder": "hashed_words", **self.arguments}
 
     key = configured
 
@@ -52,7 +53,7 @@ class HashedWords:
         return emb.to(self.device), mask.to(self.device)
 
     def _embed(self, caption: str) -> np.ndarray:
-        words = re.findall(r"\w+|[^\w\s]", caption.lower())[: self.max_length]
+        words = re.findall(r"\w+|[^\w\s]", cleaned(caption, self.cleaning).lower())[: self.max_length]
         tokens = [hashed(f"word {w}", self.dim) + hashed(f"place {i}", self.dim) for i, w in enumerate(words)]
         return np.stack(tokens) * np.float32(0.5**0.5)
 

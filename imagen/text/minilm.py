@@ -20,15 +20,23 @@ class MiniLM(TransformersEncoder):
     Fewer layers are the same model cut off: a text-size axis that works offline.
     """
 
-    def __init__(self, dim: int = 384, layers: int = 6, max_length: int = 128, dtype: str = "float32"):
+    def __init__(
+        self,
+        dim: int = 384,
+        layers: int = 6,
+        max_length: int = 128,
+        dtype: str = "float32",
+        cleaning: str = "none",
+    ):
         if not 1 <= layers <= 6:
             raise ValueError(f"text.layers={layers}: MiniLM has 1 to 6")
-        super().__init__("all-MiniLM-L6-v2", dim, layer=layers, max_length=max_length, dtype=dtype)
+        super().__init__("all-MiniLM-L6-v2", dim, layers, max_length, dtype, cleaning)
 
     @property
     def arguments(self) -> dict[str, str | int]:
         """The constructor's arguments, plain JSON, with which a release rebuilds the encoder."""
-        return {"dim": self.dim, "layers": self.layer, "max_length": self.max_length, "dtype": self.dtype}
+        names = ("dim", "max_length", "dtype", "cleaning")
+        return {"layers": self.layer} | {name: getattr(self, name) for name in names}
 
     @cached_property
     def folder(self) -> Path:

@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from imagen.text.cleaning import check_cleaning, cleaned
 from imagen.text.encoder import Key, refuse_empty
 from imagen.text.weights import find_weights, fingerprint, model_folder
 
@@ -35,7 +36,7 @@ class TransformersEncoder:
     which hidden states: -1 the encoder's output, final norm included; any other k the k-th of the hidden
     states, 0 = the input embeddings, -2 = penultimate, without the final norm. `max_length`: tokens beyond it
     are cut off, special tokens count. `dtype`: float32, bfloat16 or float16, of the computation; what comes
-    out is float32.
+    out is float32. `cleaning`: of the captions, see `cleaned`.
 
     Loaded by the first call or the first look at `key`. Weights come from safetensors where there are any,
     else from a checkpoint read with `weights_only`; code that lies beside them is never run, and a tensor
@@ -44,7 +45,15 @@ class TransformersEncoder:
     It leaves `dtype` out: half precision is the same encoder, a little less exact.
     """
 
-    def __init__(self, name: str, dim: int, layer: int = -1, max_length: int = 128, dtype: str = "float32"):
+    def __init__(
+        self,
+        name: str,
+        dim: int,
+        layer: int = -1,
+        max_length: int = 128,
+        dtype: str = "float32",
+        cleaning: str = "none",
+    ):
         if dtype not in DTYPES:
             raise ValueError(f"text.dtype={dtype} is none of {', '.join(DTYPES)}")
         if not dim >= 1:
@@ -52,20 +61,21 @@ class TransformersEncoder:
         if not max_length >= 3:
             raise ValueError(f"text.max_length={max_length} leaves no room for words: give at least 3")
         self.name, self.dim, self.layer, self.max_length = str(name), dim, layer, max_length
-        self.dtype = dtype
+        self.dtype, self.cleaning = dtype, check_cleaning(cleaning)
         self.device = torch.device("cpu")
 
     @property
     def arguments(self) -> dict[str, str | int]:
         """The constructor's arguments, plain JSON, with which a release rebuilds the encoder."""
-        names = ("name", "dim", "layer", "max_length", "dtype")
+        names = ("name", "dim", "layer", "max_length", "dtype", "cleaning")
         return {name: getattr(self, name) for name in names}
 
     @property
     def configured(self) -> Key:
         """The part of the key that is known without the weights."""
         short = self.name.rstrip("/").rsplit("/", 1)[-1]
-        return {"encoder": short, "layer": self.layer, "max_length": self.max_length, "dim": self.dim}
+        numbers: Key = {"layer": self.layer, "max_length": self.max_length, "dim": self.dim}
+        return {"encoder": short, **numbers, "cleaning": self.cleaning}
 
     @cached_property
     def key(self) -> Key:
@@ -88,7 +98,7 @@ class TransformersEncoder:
         """B captions -> (B, L, D) float32, (B, L) bool; see `TextEncoder`. One forward pass of the whole
         batch."""
         refuse_empty(captions)
-        ids, mask = self._batch(captions)
+        ids, mask = self._batch([cleaned(caption, self.cleaning) for caption in captions])
         output = self.model(input_ids=ids, attention_mask=mask, output_hidden_states=self.layer != -1)
         emb = output.last_hidden_state if self.layer == -1 else output.hidden_states[self.layer]
         if not emb[mask].isfinite().all():

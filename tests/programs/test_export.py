@@ -19,6 +19,7 @@ from imagen.checkpoint import read_release
 from imagen.programs import export as program
 from imagen.programs.build import build
 from imagen.programs.export import gathered
+from imagen.text import HashedWords
 
 TOY = ["text=hashed_words", "text.dim=12", "data.train=none", "logger=none", "previews=none", "name=run"]
 
@@ -316,7 +317,7 @@ class Plain(yaml.SafeDumper):
 def test_the_key_of_the_embeddings_beside_the_shards(export: Callable, tmp_path: Path) -> None:
     """Where the training shards still lie there, the release knows the encoder's weights too."""
     shards = tmp_path / "shards"
-    key = {"encoder": "hashed_words", "max_length": 128, "dim": 12, "weights": "abc"}
+    key = {**HashedWords(12).configured, "weights": "abc"}
     (shards / "text/abc").mkdir(parents=True)
     (shards / "text/abc/key.json").write_text(json.dumps(key))
     run = write_run(tmp_path / "run", *BASE, f"data.train={shards}/train-*.tar")

@@ -155,7 +155,7 @@ def test_key_is_plain_and_names_what_matters(folders: dict[str, Path]) -> None:
     key = ours.key
     assert json.loads(json.dumps(key)) == key
     assert key.items() >= ours.configured.items()
-    assert {"encoder", "layer", "max_length", "dim", "weights", "tokenizer"} == set(key)
+    assert {"encoder", "layer", "max_length", "dim", "cleaning", "weights", "tokenizer"} == set(key)
     assert str(key["weights"]).startswith("sha256:")
     assert "model" not in vars(ours), "a key needs no model in memory"
     assert key["weights"] != encoder(folders["umt5"]).key["weights"]
@@ -171,7 +171,13 @@ def test_arguments_rebuild_it(folders: dict[str, Path]) -> None:
 def test_constructing_reads_nothing() -> None:
     ours = TransformersEncoder("google/t5-v1_1-xxl", dim=4096).to("cpu")
     assert ours.dim == 4096
-    assert ours.configured == {"encoder": "t5-v1_1-xxl", "layer": -1, "max_length": 128, "dim": 4096}
+    assert ours.configured == {
+        "encoder": "t5-v1_1-xxl",
+        "layer": -1,
+        "max_length": 128,
+        "dim": 4096,
+        "cleaning": "none",
+    }
 
 
 @pytest.mark.parametrize(
