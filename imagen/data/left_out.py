@@ -35,7 +35,9 @@ class LeftOut:
     def refuse(self, rows: int) -> None:
         """ValueError when too many of all `rows` are unusable."""
         if self.bad > self.max_bad * rows:
-            raise ValueError(f"{self._told()}: more than max_bad={self.max_bad} of all {rows}")
+            raise ValueError(
+                f"{self._told()}: more than max_bad={self.max_bad} of all {rows}; put them right, or give a larger max_bad="
+            )
 
     def refuse_all(self, left: int) -> None:
         """ValueError when no pair is `left`."""

@@ -145,7 +145,9 @@ def write_page(
     lead = (
         f"A cascade of {len(runs)} diffusion models, {sizes} pixels, trained and sampled in {minutes:.1f} minutes on "
         f"{summary['machine']['processor']} ({summary['machine']['threads']} threads). "
-        f"{summary['samples']} pictures of each held-out split were judged by image analysis, without learned weights."
+        f"{summary['samples']} pictures of each held-out split were judged by image analysis, without learned weights: "
+        "a scene is right when the colors, shapes, number and places of its objects are, and their size and the "
+        "background where the prompt says them. How objects are filled (outlined, striped, dotted) is not judged."
     )
     verdicts = {name: _cards(d, range(len(d.captions))) for name, d in drawn.items()}
     sections = {
@@ -162,7 +164,10 @@ def write_page(
         curves={run: _losses(out / "runs" / run / "metrics.jsonl") for run in runs},
         commands=commands,
         notes=[
-            "Colour drift (mean colour of a stage's picture against its low-resolution input, share of the range): "
+            "The loss is the mean squared error of what the network predicts, weighted as in training; x: steps, y: "
+            "logarithmic. Guidance and steps of the pictures above stand in release/cascade.json.",
+            "The commands are in .venv/bin; paths are relative to the folder they were run from.",
+            "Colour drift (mean colour of a stage's picture against its low-resolution input, share of the range; 0 is none, 0.02 cannot be seen): "
             + ", ".join(f"{run} {value:.4f}" for run, value in summary["color_drift"].items()),
             "Parameters: " + ", ".join(f"{run} {count:,}" for run, count in summary["parameters"].items()),
         ],

@@ -1,4 +1,4 @@
-"""The demo's page: one self-contained HTML file with prompts, each stage's picture, a guidance sweep and loss
+"""Self-contained HTML pages: what all have, and the demo's, with prompts, each stage's picture, a guidance sweep and loss
 curves."""
 
 import base64
@@ -84,20 +84,21 @@ def _card(card: Card) -> str:
     return f'<figure><div class="row">{row}</div><figcaption>{html.escape(card.prompt)}{verdict}</figcaption></figure>'
 
 
-def _table(rows: Sequence[Sequence[Any]]) -> str:
+def table(rows: Sequence[Sequence[Any]]) -> str:
+    """Rows, the first being the head -> an HTML table; their text is escaped."""
     head = "".join(f"<th>{html.escape(str(c))}</th>" for c in rows[0])
     body = "".join("<tr>" + "".join(f"<td>{html.escape(str(c))}</td>" for c in r) + "</tr>" for r in rows[1:])
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def _curve(name: str, points: Sequence[tuple[float, float]], width: int = 340, height: int = 190) -> str:
+def _curve(name: str, points: Sequence[tuple[float, float]], width: int = 354, height: int = 190) -> str:
     """Loss over steps, loss axis logarithmic."""
     points = [(s, v) for s, v in points if v > 0 and math.isfinite(v)]
     if len(points) < 2:
         return ""
     steps, logs = [s for s, _ in points], [math.log10(v) for _, v in points]
     low, high = min(logs), max(logs) + 1e-9
-    left, bottom = 44, 24
+    left, bottom = 58, 24
 
     def place(step: float, log: float) -> tuple[float, float]:
         return (
@@ -107,7 +108,7 @@ def _curve(name: str, points: Sequence[tuple[float, float]], width: int = 340, h
 
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(place, steps, logs))
     ticks = "".join(
-        f'<text x="{left - 6}" y="{place(steps[0], g)[1] + 4:.1f}" text-anchor="end">{10**g:.3g}</text>'
+        f'<text x="{left - 6}" y="{place(steps[0], g)[1] + 4:.1f}" text-anchor="end">{10**g:.2g}</text>'
         for g in (low, (low + high) / 2, high)
     )
     return (
@@ -135,7 +136,7 @@ def render(page: Page) -> str:
     parts = [
         f"<h1>{html.escape(page.title)}</h1>",
         f'<p class="lead">{html.escape(page.lead)}</p>',
-        _table(page.figures),
+        table(page.figures),
     ]
     for title, cards in page.sections.items():
         parts += [f"<h2>{html.escape(title)}</h2>", '<div class="cards">', *map(_card, cards), "</div>"]
@@ -151,7 +152,12 @@ def render(page: Page) -> str:
     if page.commands:
         parts += ["<h2>What was run</h2>", "<pre>" + html.escape("\n".join(page.commands)) + "</pre>"]
     parts += [f'<p class="quiet">{html.escape(note)}</p>' for note in page.notes]
+    return document(page.title, parts)
+
+
+def document(title: str, parts: Sequence[str], style: str = "") -> str:
+    """A whole page of HTML `parts`; `style`: CSS beyond what all pages have."""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{html.escape(page.title)}</title><style>{STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
+        f"<title>{html.escape(title)}</title><style>{STYLE}{style}</style></head><body>{''.join(parts)}</body></html>\n"
     )

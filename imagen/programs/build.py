@@ -17,7 +17,7 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,7 @@ def program(config_name: str) -> Callable[[Task], Callable[[], None]]:
             )
             with reported():
                 refuse_parts_of_hydra(sys.argv[1:])
+                refuse_one_name_for_many(sys.argv[1:])
                 run()
 
         return main
@@ -77,18 +78,36 @@ def refuse_parts_of_hydra(arguments: Iterable[str]) -> None:
             raise ValueError(f"{argument}: what Hydra itself is made of cannot be set here")
 
 
+def refuse_one_name_for_many(arguments: Sequence[str]) -> None:
+    """ValueError when the runs of a sweep would all have one name, and so one folder."""
+    names = [argument.partition("=")[2] for argument in arguments if argument.startswith("name=")]
+    values = [argument.partition("=")[2] for argument in arguments]
+    swept = any(
+        re.match(r"(range|choice|interval|glob)\(", v) or "," in re.sub(r"[\[({].*?[\])}]", "", v)
+        for v in values
+    )
+    if names and swept and {"-m", "--multirun"} & set(arguments) and not re.search(r"[,$]|\(", names[-1]):
+        raise ValueError(
+            f"name={names[-1]}: each run of a sweep needs its own; give what is swept into it, such as "
+            f"'name={names[-1]}_${{stage.optimizer.lr}}'"
+        )
+
+
 @contextlib.contextmanager
 def reported() -> Iterator[None]:
     """Errors of the user leave as one line on stderr and exit code 2; those of ours pass."""
     try:
         yield
+    except BrokenPipeError:  # whoever read what this program says, `head` perhaps, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
     except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:
         if os.environ.get("IMAGEN_DEBUG") == "1":
             raise
         sys.stderr.write(f"error: {one_line(error)}\n")
         raise SystemExit(2) from None
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
+        sys.stderr.write("interrupted: the same command goes on from here\n")
         raise SystemExit(130) from None
 
 
@@ -183,7 +202,7 @@ def one_line(error: BaseException) -> str:
 
 
 def _choices(given: str, known: Iterable[Any]) -> str:
-    names = sorted(str(k) for k in known if not str(k).startswith("_"))
+    names = sorted(str(k) for k in known if not str(k).startswith("_") and k != "hydra")
     close = difflib.get_close_matches(given, names, n=1)
     listed = ", ".join(names) or "nothing"
     return (f"did you mean {close[0]}? " if close else "") + f"choose from: {listed}"

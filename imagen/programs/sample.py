@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from imagen.cascade import Cascade, Progress
-from imagen.checkpoint import INDEX, read_release, sha256
+from imagen.checkpoint import INDEX, describe, read_release, sha256
 from imagen.data.pictures import decode, fit
 from imagen.programs.allocation import keep_large_blocks
 from imagen.programs.build import build, program
@@ -36,6 +36,8 @@ def main(cfg: DictConfig) -> None:
     plain = {f.name: given.get(f.name) for f in fields(Settings) if f.name not in parts}
     settings = {**read_settings(plain, "settings"), **parts}
     picture = None if given["picture"] is None else read_picture(Path(given["picture"]))
+    record.content["used"] = used = stages_of(cascade, picture, settings)
+    print(told(all_prompts, all_seeds, picture, used))
 
     missing = [pair for pair in wanted if not record.has(*pair)]
     names = [stage.name for stage in cascade.stages]
@@ -87,6 +89,38 @@ def seeds_of(given: Any) -> list[int]:
             f"seeds={given!s:.80}: give whole numbers from 0 to 2**63 - 1, such as seeds=[0,1,2]"
         )
     return list(dict.fromkeys(seeds))
+
+
+def stages_of(
+    cascade: Cascade, picture: Tensor | None, settings: dict[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Name of each stage that will be at work -> the settings that it uses, those of the release included. Plain."""
+    stages = cascade.stages
+    if picture is not None:
+        stages = [stage for stage in stages if stage.lowres and stage.resolution > picture.shape[-1]]
+    used = {}
+    for stage, how in zip(stages, cascade.settings(stages, **settings)):
+        shown = {f.name: getattr(how, f.name) for f in fields(Settings)}
+        parts = {name: describe(shown[name]) for name in ("sampler", "threshold")}
+        used[stage.name] = {"resolution": stage.resolution, **shown, **parts}
+    return used
+
+
+def told(
+    prompts: Sequence[str], seeds: Sequence[int], picture: Tensor | None, used: dict[str, dict[str, Any]]
+) -> str:
+    """What is about to be made, in words: an unquoted comma makes two prompts of one."""
+    listed = "; ".join([*map(repr, prompts[:5]), *(["..."] if len(prompts) > 5 else [])])
+    given = (
+        ""
+        if picture is None
+        else f", from the picture's middle square of {picture.shape[-1]} x {picture.shape[-1]}"
+    )
+    stages = [
+        f"{name} {how['resolution']} x {how['resolution']} (guidance {how['guidance']:g}, {how['steps']} steps)"
+        for name, how in used.items()
+    ]
+    return f"{len(prompts)} prompts x {len(seeds)} seeds{given}, by {', '.join(stages)}: {listed}"
 
 
 def request(given: dict[str, Any]) -> dict[str, Any]:

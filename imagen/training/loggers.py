@@ -34,7 +34,7 @@ class Wandb:
         os.environ.setdefault("WANDB_SILENT", "true")
         online = self.mode == "online" or (self.mode == "auto" and bool(os.environ.get("WANDB_API_KEY")))
         (folder / "wandb").mkdir(parents=True, exist_ok=True)
-        return WandbLogger(
+        logger = WandbLogger(
             name=name,
             save_dir=str(folder),
             id=re.sub(r"[^A-Za-z0-9_-]", "-", name),
@@ -46,6 +46,8 @@ class Wandb:
             resume="allow" if online else None,
             config=config,
         )
+        logger._wandb_init.pop("anonymous", None)  # W&B warns of it at every start, given or not
+        return logger
 
     def finish(self) -> None:
         """Close the run, so that a next one of this process (a sweep) begins its own."""

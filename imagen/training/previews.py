@@ -21,6 +21,7 @@ from imagen.diffusion.randomness import Randomness, mix
 from imagen.diffusion.samplers import logsnr_grid
 from imagen.files import write_text
 from imagen.grid import captioned_grid, to_uint8
+from imagen.progress import bar
 from imagen.training.run_folder import RunFolder
 from imagen.training.stage import Stage
 
@@ -47,8 +48,11 @@ class Previews(Callback):
 
     The prompts are shared out over the ranks: every rank draws the same number, wrapping around (so that
     sharded networks step together), and rank 0 gathers them. Weights, random state and data order stay as
-    they were.
+    they were. A bar says how far they are (`progress`); in a run of one process they are given up when `stopped` says
+    that the run is to end.
     """
+
+    progress = True
 
     def __init__(
         self,
@@ -81,6 +85,7 @@ class Previews(Callback):
         self.every, self.guidance, self.steps = every, list(guidance), steps
         self.pictures, self.noise_augmentation, self.seed = pictures, noise_augmentation, seed
         self.folder: RunFolder | None = None
+        self.stopped: Callable[[], bool] = lambda: False
         self._given: Given | None = None
         self._step = -1
 
@@ -108,6 +113,8 @@ class Previews(Callback):
             stage.ema.swapped(stage.denoiser.net),
         ):
             drawn = self.draw(stage, emb[mine], mask[mine], own, mine)
+        if drawn is None:
+            return
         drawn = stage.all_gather(drawn) if trainer.world_size > 1 else drawn
         assert isinstance(drawn, Tensor)
         drawn = drawn.reshape(-1, *drawn.shape[-4:])[: len(captions)]
@@ -116,12 +123,17 @@ class Previews(Callback):
 
     def draw(
         self, stage: Stage, emb: Tensor, mask: Tensor, image: Tensor | None, numbers: Sequence[int]
-    ) -> Tensor:
-        """emb (n, L, D), mask (n, L), image (n, 3, R, R) or None -> (n, columns, 3, R, R) in [-1, 1]."""
+    ) -> Tensor | None:
+        """emb (n, L, D), mask (n, L), image (n, 3, R, R) or None -> (n, columns, 3, R, R) in [-1, 1]; None when given
+        up."""
         side = stage.resolution
         columns = [] if image is None else [image]
-        for threshold in self.thresholds.values():
-            for weight in self.guidance:
+        settings = [(threshold, weight) for threshold in self.thresholds.values() for weight in self.guidance]
+        shown = self.progress and stage.global_rank == 0
+        with bar(settings, desc="previews", unit="column", leave=False, disable=not shown) as columns_to_draw:
+            for threshold, weight in columns_to_draw:
+                if self.stopped() and stage.trainer.world_size == 1:
+                    return None
                 random = Randomness([mix("preview", self.seed, number) for number in numbers], stage.device)
                 z, cond = random.normal(3, side, side), Cond(emb, mask)
                 if image is not None:

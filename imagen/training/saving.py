@@ -43,7 +43,9 @@ class Saving(Callback):
         if self.stopped is not None:
             raise KeyboardInterrupt
         self.stopped = signal.Signals(number)
-        sys.stderr.write(f"\n{self.stopped.name}: saving after this step\n")
+        sys.stderr.write(
+            f"\n{self.stopped.name}: saving after this step; the same command goes on from there\n"
+        )
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         step = trainer.global_step

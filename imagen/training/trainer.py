@@ -75,7 +75,8 @@ class Training:
         metrics, saving = Metrics(folder, self.log_every, self.progress), Saving(folder, self.save_every)
         callbacks = [stage.ema, metrics, *([previews] if previews else []), saving, metrics.mark]
         if previews is not None:
-            previews.folder = folder
+            previews.folder, previews.progress = folder, self.progress
+            previews.stopped = lambda: saving.stopped is not None
         if self.compile:
             stage.denoiser.net.compile()
         trainer = self._trainer(

@@ -3,6 +3,7 @@ right."""
 
 import importlib.resources
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,13 @@ import pytest
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from imagen.programs.build import build, build_optional, check_complete, program
+from imagen.programs.build import (
+    build,
+    build_optional,
+    check_complete,
+    program,
+    refuse_one_name_for_many,
+)
 
 Say = Callable[..., tuple[int, str]]
 
@@ -151,3 +158,21 @@ def test_the_help_names_every_setting(name: str) -> None:
         {"resolution", "encoder", "seed"} if name == "data/shards" else {"sampler", "thresholds", "seed"}
     )
     assert {key for key in wanted - followed if not re.search(rf"\b{key}\b", text)} == set()
+
+
+@pytest.mark.parametrize(
+    "swept", ["stage.optimizer.lr=1e-4,1e-3", "seed=range(3)", "stage/unet=toy_base,base_300m"]
+)
+def test_the_runs_of_a_sweep_need_names_of_their_own(swept: str) -> None:
+    with pytest.raises(ValueError, match=r"name=a: each run of a sweep needs its own"):
+        refuse_one_name_for_many(["-m", "name=a", swept])
+    refuse_one_name_for_many(["name=a", swept])
+    refuse_one_name_for_many(["-m", "name=a_${seed}", swept])
+    refuse_one_name_for_many(["-m", "name=a,b", swept])
+    refuse_one_name_for_many(["-m", "name=a", "previews.prompts=[a,b]"])
+
+
+def test_a_reader_that_has_had_enough_is_no_error() -> None:
+    command = f"{sys.executable} -m imagen.programs.plan --help | head -1"
+    ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert ran.stderr == ""

@@ -114,7 +114,7 @@ def test_a_run_trains_resumes_and_refuses_other_settings(
             ("name=x", "data.train={shards}", "stage.unet.text_dim=12"),
             "stage.unet.text_dim=12: the text encoder gives width 16",
         ),
-        (("name=x", "data.train={shards}", "text.max_length=9"), "max_length"),
+        (("name=x", "data.train={shards}", "data.live=false", "text.max_length=9"), "max_length"),
         (("name=x", "data.train={shards}", "trainer.accumulate=3"), "data.batch_size=4"),
         (("name=x", "data.train={shards}", "data.resolution=16"), "data.resolution=16: the stage's pictures"),
         (("name=x", "data.train={shards}", "trainer.precision=abc"), "abc"),

@@ -137,6 +137,23 @@ def test_a_signal_saves_the_step_in_hand_and_the_run_resumes(
     assert all(same(resumed[part], plain_run.checkpoint[part]) for part in PARTS)
 
 
+def test_previews_are_given_up_when_the_run_is_to_end(
+    fit: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+
+    def guide(*given: Any) -> Any:
+        drawn.append(given[2])
+        os.kill(os.getpid(), signal.SIGINT)
+        return lambda z, logsnr: z
+
+    monkeypatch.setattr("imagen.training.previews.guide", guide)
+    run = fit(tmp_path, "previews=grid")
+    assert drawn == [1], "of the columns of step 5 the first alone: guidance weight 1"
+    assert not (tmp_path / "previews").exists()
+    assert run.checkpoint["global_step"] == 5
+
+
 def test_another_stages_checkpoint_is_refused(fit: Any, plain_run: Any, tmp_path: Path) -> None:
     (tmp_path / "checkpoints").mkdir()
     os.link(plain_run.folder.checkpoint, tmp_path / "checkpoints/last.ckpt")

@@ -105,7 +105,10 @@ class Table:
             name = str(row.get(self.image_column) or "")
             whole = os.path.normpath(os.path.join(self.folder, name))
             if not os.path.join(whole, "").startswith(inside):
-                raise ValueError(f"source.path={self.path}: row {number} leads out of {self.folder}: {name}")
+                raise ValueError(
+                    f"source.path={self.path}: row {number} leads out of {self.folder}: {name}; give source.images=FOLDER, "
+                    "below which all pictures lie"
+                )
 
     def _refuse_wrong_folder(self, rows: list[dict[str, Any]]) -> None:
         some = rows[:LOOKED_FOR]
