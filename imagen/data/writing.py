@@ -92,8 +92,10 @@ def index_tar(source: Tars, tar: Path, folder: Path, name: str, filters: Filters
     want, or that cannot be used, are not in the index. ValueError when it is no tar."""
     columns, rows = Columns(), 0
 
-    def damage(words: str) -> None:
+    def damage(words: str) -> None:  # counts as one row: how many pairs it was, nobody knows
+        nonlocal rows
         columns.leave_out(rows, BadPair("broken tar", words))
+        rows += 1
 
     for entry in scan(tar, damage, pictures=True):
         try:
