@@ -66,7 +66,7 @@ class PhotoLike:
         for _ in range(12):  # things with edges
             x, y, w, h = random.integers(0, side, 4)
             picture[y : y + h // 3, x : x + w // 3] += random.normal(0, 40, 3)
-        picture += random.normal(128, 3, picture.shape)
+        picture += random.normal(128, 5, picture.shape)
         file = io.BytesIO()
         Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=90)
         return Pair(file.getvalue(), "jpg", (side, side), (f"picture {row}",))
@@ -213,8 +213,14 @@ def read(reader: str, folder: Path, resolution: int, workers: int, count: int) -
 def alone(*task: Any) -> float:
     """`read` in a process of its own."""
     # not a Pool: its processes may not have workers of their own
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _as_a_program) as pool:
         return pool.submit(read, *task).result()
+
+
+def _as_a_program() -> None:
+    """Workers are forked, as in programs that nobody spawned; each has one thread."""
+    torch.set_num_threads(1)
+    multiprocessing.set_start_method("fork", force=True)
 
 
 def measured(folder: Path, resolution: int, rounds: int) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from imagen.data.remote import Lost, Remote
 from imagen.files import read_json, write_text
 
 Index = dict[str, Any]
@@ -80,8 +81,8 @@ def _places(path: Path, dropped: tuple[int, ...], state: tuple[int, int]) -> Pla
         raise ValueError(f"{path} is damaged (its places are none); {AGAIN}") from None
 
 
-def path_of(folder: Path, name: str) -> Path:
-    """The index of the shard `name` of a folder."""
+def path_of(folder: Any, name: str) -> Any:
+    """The index of the shard `name` of a folder, which is a path or a `Remote`."""
     return folder / "index" / f"{Path(name).stem}.json"
 
 
@@ -100,9 +101,15 @@ def read_shard_index(path: Path) -> Index:
     return index
 
 
-def read_index(folder: Path) -> Index:
-    """index.json of a folder of shards; ValueError naming the file when it is not what was written there."""
-    path = folder / "index.json"
+def read_index(folder: Path | Remote) -> Index:
+    """index.json of a folder of shards, as it is now; ValueError naming the file when it is not what was written
+    there."""
+    if isinstance(folder, Remote):
+        return (folder / "index.json").read(_read_index, fresh=True)
+    return _read_index(folder / "index.json")
+
+
+def _read_index(path: Path) -> Index:
     index = read_json(path, AGAIN)
     try:
         shards = [shard for split in index["splits"].values() for shard in split["shards"]]
@@ -119,9 +126,17 @@ def read_index(folder: Path) -> Index:
     return index
 
 
-def splits_of(folder: Path, option: str) -> dict[str, Any]:
+def splits_of(folder: Path | Remote, option: str) -> dict[str, Any]:
     """The splits that imagen-prepare wrote into a folder, as its index has them; ValueError, naming `option`,
-    when it did not get so far."""
+    when it did not get so far, or the index cannot be fetched."""
+    if isinstance(folder, Remote):
+        try:
+            return read_index(folder)["splits"]
+        except Lost as error:
+            raise ValueError(
+                f"{option}={folder}: {error}: give the address of a folder that imagen-prepare wrote, or of tars, such as "
+                f"{folder}/{{00000..00009}}.tar"
+            ) from None
     if not (folder / "index.json").exists():
         raise ValueError(
             f"{option}={folder} has no index.json: write it with imagen-prepare out={folder} (again, if that "

@@ -1,16 +1,17 @@
 """The data of a run, for Lightning: endless training batches that resume where they stopped; validation."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
+from imagen.data.embedding import remote_embeddings
 from imagen.data.index import splits_of
 from imagen.data.order import Mixture, Order
 from imagen.data.pipeline import Batch, Batches, FromMemory, FromShards, Reader, Texts, whole_batch
-from imagen.data.shards import Shard, split_of
+from imagen.data.remote import Cache, Remote
+from imagen.data.shards import Shard, folder_at, split_of
 from imagen.text import Embeddings, TextEncoder, embedding_keys, open_embeddings
 
 VALIDATION = ("val", "validation", "test")  # the first of these that the training folder has
@@ -20,17 +21,18 @@ MOST_PAIRS = 1_000_000  # a step; more is a slip of the finger, and would be rea
 class Shards(LightningDataModule):
     """Batches of shards that imagen-prepare wrote, or of any WebDataset tars of pictures and captions.
 
-    `train`, `val`: a folder, of which the splits train and val (or test) are taken, a pattern of tars, or a list of
-    those; `val=None` takes the training folders' own, as far as they have one. `weights`: of several training sets, in
+    `train`, `val`: a folder, of which the splits train and val (or test) are taken, a pattern of tars, the address of
+    either (imagen.data.remote), or a list of those; `val=None` takes the training folders' own, as far as they have one. `weights`: of several training sets, in
     what proportion they are mixed, exactly at every time of the run, each starting again on its own; None: by their
     sizes. `resolution`: side R of the square that is cut
     from a picture and resized; `crop`: "center" or "random" (along the long side). `flip`: mirror half of the pictures,
-    but those whose caption names a side. `batch_size`: pairs a
+    but those whose caption names a side. `patch`: training gets only a square of so many pixels of each picture, anywhere
+    in it: what a super-resolution stage that learns on crops needs of a large one. `batch_size`: pairs a
     step, divided among the ranks and micro-batches. `encoder`: the frozen text encoder; it is used on the
     device only when `train` has no cached embeddings or `live` is set, and no checkpoint ever sees it.
     `workers`: processes that decode. `memory`: decode every picture once, at the start, and hold it in RAM (3
     R^2 bytes each). `window`: shards whose pairs are shuffled together. `val_pairs`: validate on the first so
-    many, on all by default. `max_bad`: share of pairs that may be unusable.
+    many, on all by default. `max_bad`: share of pairs that may be unusable. `cache`: where copies of remote shards lie.
 
     A batch is {"image" (B, 3, R, R) float32 in [-1, 1], "text_emb" (B, L, D) float32, "text_mask" (B, L)
     bool, "caption", "key": B strings each}, B a rank's share of a micro-batch. It depends on (`seed`,
@@ -51,12 +53,14 @@ class Shards(LightningDataModule):
         seed: int = 0,
         crop: str = "center",
         flip: bool = False,
+        patch: int | None = None,
         workers: int = 0,
         memory: bool = False,
         live: bool = False,
         window: int = 8,
         val_pairs: int | None = None,
         max_bad: float = 0.1,
+        cache: Cache | None = None,
     ) -> None:
         super().__init__()
         least = {"resolution": (resolution, 1), "batch_size": (batch_size, 1), "window": (window, 1)}
@@ -72,10 +76,13 @@ class Shards(LightningDataModule):
             raise ValueError(f"data.max_bad={max_bad}: a share lies between 0 and 1")
         if crop not in ("center", "random"):
             raise ValueError(f"data.crop={crop}: center or random")
-        if crop == "random" and memory:
-            raise ValueError(
-                "data.crop=random cuts another square each time: data.memory=true cannot hold it"
-            )
+        if patch is not None and not 1 <= patch <= resolution:
+            raise ValueError(f"data.patch={patch}: give pixels of the picture, at most {resolution}")
+        for option, moving in (("crop=random", crop == "random"), (f"patch={patch}", patch is not None)):
+            if moving and memory:
+                raise ValueError(
+                    f"data.{option} cuts another square each time: data.memory=true cannot hold it"
+                )
         self.train, self.val, self.weights, self.encoder = _listed(train), _listed(val), weights, encoder
         if not self.train:
             raise ValueError("data.train=[]: give at least one folder")
@@ -84,9 +91,10 @@ class Shards(LightningDataModule):
                 f"data.weights={weights}: give a number above 0 for each of the {len(self.train)} of data.train"
             )
         self.resolution, self.batch_size = resolution, batch_size
-        self.seed, self.crop, self.flip = seed, crop, flip
+        self.seed, self.crop, self.flip, self.patch = seed, crop, flip, patch
         self.workers, self.memory, self.live = workers, memory, live
         self.window, self.val_pairs, self.max_bad = window, val_pairs, max_bad
+        self.cache = cache or Cache()
         self.consumed = 0  # pairs that training has had, over all ranks
         self._readers: dict[str, tuple[Reader, Texts | None, list[list[int]]]] = {}
 
@@ -94,17 +102,21 @@ class Shards(LightningDataModule):
         """Finds the shards and their embeddings, and reads the pictures into memory if asked to."""
         self.consumed = 0
         if not self._readers:
-            train = [split_of(where, "train", "data.train") for where in self.train]
+            train = [split_of(where, "train", "data.train", self.cache) for where in self.train]
             self._readers["train"] = self._opened(train)
             if val := self._validation():
                 self._readers["val"] = self._opened(val)
 
-    def train_dataloader(self) -> DataLoader:
-        """Endless: the batches from the first one that training has not had."""
+    def train_dataloader(self, whole: bool = False) -> DataLoader:
+        """Endless: the batches from the first one that training has not had. `whole`: no patches of pictures."""
         reader, texts, sizes = self._readers["train"]
         orders = [Order(each, self.seed, self.window) for each in sizes]
         order = orders[0] if len(orders) == 1 else Mixture(orders, self.weights or [len(o) for o in orders])
-        how = {"random_crop": self.crop == "random", "flip": self.flip}
+        how = {
+            "random_crop": self.crop == "random",
+            "flip": self.flip,
+            "patch": None if whole else self.patch,
+        }
         return self._loader(reader, texts, order, start=self.consumed, **how)
 
     def val_dataloader(self) -> DataLoader | list:
@@ -151,13 +163,13 @@ class Shards(LightningDataModule):
         """The validation shards of each data set that has some."""
         found = []
         for where in self.val or self.train:
-            if os.path.isdir(where):
-                splits = splits_of(Path(where), "data.val")
+            if folder := folder_at(where, self.cache, "data.val"):
+                splits = splits_of(folder, "data.val")
                 name = next((n for n in VALIDATION if n in splits and splits[n]["samples"]), None)
                 if name is not None or self.val:
-                    found.append(split_of(where, name or VALIDATION[0], "data.val"))
+                    found.append(split_of(where, name or VALIDATION[0], "data.val", self.cache))
             elif self.val:
-                found.append(split_of(where, VALIDATION[0], "data.val"))
+                found.append(split_of(where, VALIDATION[0], "data.val", self.cache))
         return found
 
     def _opened(self, sets: list[list[Shard]]) -> tuple[Reader, Texts | None, list[list[int]]]:
@@ -180,6 +192,9 @@ class Shards(LightningDataModule):
     def _embeddings(self, shards: list[Shard]) -> Embeddings | None:
         """The cached embeddings of the shards of one data set, all of them; None when there are none, or not asked for."""
         folder = shards[0].folder
+        if isinstance(folder, Remote):
+            asked = not self.live and not folder.url.startswith("pipe:")
+            return remote_embeddings(folder, shards, self.encoder.configured) if asked else None
         if self.live or not embedding_keys(folder):
             return None
         embeddings = open_embeddings(folder, self.encoder.configured)

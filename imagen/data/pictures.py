@@ -5,6 +5,7 @@ R resolution.
 
 import io
 import warnings
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +23,14 @@ KEPT = {
 SPARE = 2
 
 
+class Patch(NamedTuple):
+    """A square of `side` pixels of a picture that was resized; `x`, `y` in [0, 1]: where it lies."""
+
+    side: int
+    x: float = 0.5
+    y: float = 0.5
+
+
 def decode(data: bytes, side: int | None = None) -> Image.Image:
     """A picture file's bytes -> upright RGB picture, transparency over white. BadPair when it cannot be read
     to its end.
@@ -32,22 +41,29 @@ def decode(data: bytes, side: int | None = None) -> Image.Image:
     return _read(data, side)[0]
 
 
-def fit(image: Image.Image, resolution: int, place: float = 0.5) -> np.ndarray:
+def fit(image: Image.Image, resolution: int, place: float = 0.5, patch: Patch | None = None) -> np.ndarray:
     """The square of the picture's short side, resized -> (R, R, 3) uint8. Antialiased bicubic, in one
     resampling.
 
-    `place` in [0, 1]: where along the long side the square lies; 0.5 is the centre.
+    `place` in [0, 1]: where along the long side the square lies; 0.5 is the centre. `patch`: of that square of R x R
+    only a smaller one -> (side, side, 3), without resizing the rest.
     """
     width, height = image.size
     side = min(width, height)
     # whole pixels: a crop between pixels would blur a picture that already has the resolution asked for
     left, top = round((width - side) * place), round((height - side) * place)
-    square = np.array(image)[top : top + side, left : left + side]
-    if side == resolution:
+    right, bottom, out = left + side, top + side, resolution
+    if patch is not None:
+        scale, out = side / resolution, patch.side
+        x, y = (round(at * (resolution - out)) for at in (patch.x, patch.y))
+        left, right = left + round(x * scale), left + round((x + out) * scale)
+        top, bottom = top + round(y * scale), top + round((y + out) * scale)
+    square = np.array(image.crop((left, top, right, bottom)))
+    if square.shape[:2] == (out, out):
         return square
     pixels = torch.from_numpy(square).permute(2, 0, 1)[None]
     # Pillow's own resampling, which takes twice as long, differs by 1 of 255 at most
-    resized = F.interpolate(pixels, (resolution, resolution), mode="bicubic", antialias=True)
+    resized = F.interpolate(pixels, (out, out), mode="bicubic", antialias=True)
     return resized[0].permute(1, 2, 0).numpy()
 
 

@@ -16,7 +16,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from imagen.data.members import captions_of, picture_of
 from imagen.data.order import Mixture, Order, chance
-from imagen.data.pictures import decode, fit
+from imagen.data.pictures import Patch, decode, fit
 from imagen.data.shards import Shard
 from imagen.data.sources.source import BadPair
 from imagen.progress import bar
@@ -38,9 +38,9 @@ class Reader(Protocol):
 
     shards: list[Shard]
 
-    def __call__(self, shard: int, row: int, place: float) -> Item:
-        """`place` in [0, 1]: where along the long side the square lies. BadPair when the picture cannot be
-        read."""
+    def __call__(self, shard: int, row: int, place: float, patch: Patch | None = None) -> Item:
+        """`place` in [0, 1]: where along the long side the square lies; `patch`: of that, a part. BadPair when the
+        picture cannot be read."""
         ...
 
 
@@ -50,14 +50,11 @@ class FromShards:
     def __init__(self, shards: list[Shard], resolution: int) -> None:
         self.shards, self.resolution = shards, resolution
 
-    def __call__(self, shard: int, row: int, place: float) -> Item:
+    def __call__(self, shard: int, row: int, place: float, patch: Patch | None = None) -> Item:
         """See `Reader`."""
         sample = self.shards[shard].read(row)
-        return (
-            sample["__key__"],
-            captions_of(sample),
-            fit(decode(picture_of(sample), self.resolution), self.resolution, place),
-        )
+        image = decode(picture_of(sample), self.resolution)
+        return sample["__key__"], captions_of(sample), fit(image, self.resolution, place, patch)
 
 
 class FromMemory:
@@ -71,8 +68,8 @@ class FromMemory:
             for number, shard in enumerate(bar(self.shards, desc="pictures into memory", unit="shard"))
         ]
 
-    def __call__(self, shard: int, row: int, place: float) -> Item:
-        """See `Reader`; the square was cut from the middle, whatever `place`."""
+    def __call__(self, shard: int, row: int, place: float, patch: Patch | None = None) -> Item:
+        """See `Reader`; the whole square was cut from the middle, whatever `place`."""
         item = self._items[shard][row]
         if isinstance(item, BadPair):
             raise item
@@ -104,7 +101,8 @@ class Batches(IterableDataset):
 
     A batch is a function of its place in the stream and the seed. Batch number k of all ranks together holds
     the positions start + k * world * B and on; this rank has the B of them from rank * B on. `flip`: half of the
-    pictures are mirrored, but none whose caption names a side ("left", "right"). Worker w of W
+    pictures are mirrored, but none whose caption names a side ("left", "right"). `patch`: give only a square of so many
+    pixels of each picture, anywhere in it (then R below). Worker w of W
     makes every W-th batch, and DataLoader hands them out in turn, so their order does not depend on W.
 
     Yields {"image": (B, 3, R, R) float32 in [-1, 1], "caption": B strings, "key": B strings} and, with
@@ -126,11 +124,13 @@ class Batches(IterableDataset):
         seed: int = 0,
         random_crop: bool = False,
         flip: bool = False,
+        patch: int | None = None,
         max_bad: float = 0.1,
     ) -> None:
         self.reader, self.texts, self.order, self.batch_size = reader, texts, order, batch_size
         self.start, self.stop, self.rank, self.world = start, stop, rank, world
         self.seed, self.random_crop, self.flip, self.max_bad = seed, random_crop, flip, max_bad
+        self.patch = patch
         self.bad: set[tuple[int, int]] = set()
 
     def __iter__(self) -> Iterator[Batch]:
@@ -171,7 +171,10 @@ class Batches(IterableDataset):
 
     def _usable(self, shard: int, row: int, position: int) -> tuple[str, str, np.ndarray, Any]:
         place = chance(self.seed, position, "place") if self.random_crop else 0.5
-        key, captions, picture = self.reader(shard, row, place)
+        patch = None
+        if self.patch is not None:
+            patch = Patch(self.patch, *(chance(self.seed, position, f"patch {axis}") for axis in "xy"))
+        key, captions, picture = self.reader(shard, row, place, patch)
         number = int(chance(self.seed, position, "caption") * len(captions))
         if not captions or not captions[number].strip():
             raise BadPair("empty caption", key)

@@ -15,6 +15,7 @@ from imagen.data.filters import Filters
 from imagen.data.index import Index, path_of, read_index, read_shard_index, write_index
 from imagen.data.left_out import LeftOut
 from imagen.data.processes import Tick, each
+from imagen.data.remote import Cache, Lost, is_address, place_of
 from imagen.data.sources.source import Source, Tars
 from imagen.data.writing import index_tar, write_shard
 from imagen.progress import bar
@@ -31,6 +32,11 @@ class Job:
     rows: range
     tar: str | None = None
 
+    @property
+    def remote(self) -> bool:
+        """Whether that tar lies at an address: what was indexed is taken for what is there, as asking takes long."""
+        return self.tar is not None and is_address(self.tar)
+
 
 def prepare(
     source: Source | Tars,
@@ -40,9 +46,11 @@ def prepare(
     filters: Filters | None = None,
     duplicates: bool = False,
     workers: int = 1,
+    cache: Cache | None = None,
 ) -> Index:
     """Writes every split of `source` as shards of `shard_size` rows each, or indexes its tars (imagen.data.shards says
-    what the folder holds), with `workers` processes; returns the index, at once when the folder is finished.
+    what the folder holds), with `workers` processes; returns the index, at once when the folder is finished. Tars at
+    addresses are read by way of `cache`.
 
     The same source gives the same bytes, by however many processes; a shard whose tar is gone or has another size is
     made again. Pairs that `filters` do not want, that cannot be used, or, unless `duplicates`, whose picture equals an
@@ -60,6 +68,10 @@ def prepare(
     settings |= {"duplicates": duplicates, "format": FORMAT}
     jobs = list(_jobs(source, shard_size))
     total = None if any(job.tar for job in jobs) else sum(len(job.rows) for job in jobs)
+    cache = cache or Cache()
+    for job in jobs:
+        if job.tar and job.remote:
+            cache.check(job.tar, "source.path")
     with alone(folder):
         claim(folder, settings)
         if (folder / "index.json").exists():
@@ -71,7 +83,7 @@ def prepare(
             part.unlink()
         left_out = LeftOut(total, max_bad)
         try:
-            made = _made(source, jobs, folder, filters, left_out, workers)
+            made = _made(source, jobs, folder, filters, cache, left_out, workers)
             left_out.refuse(sum(shard["rows"] for shard in made.values()))
         except ValueError:
             # another try may find what this one missed: a wrong folder of pictures is soon put right
@@ -110,7 +122,13 @@ def _jobs(source: Source | Tars, shard_size: int) -> Iterator[Job]:
 
 
 def _made(
-    source: Any, jobs: list[Job], folder: Path, filters: Filters, left_out: LeftOut, workers: int
+    source: Any,
+    jobs: list[Job],
+    folder: Path,
+    filters: Filters,
+    cache: Cache,
+    left_out: LeftOut,
+    workers: int,
 ) -> dict[str, Index]:
     """The index of every job's shard, by its name: those that are there, and those that are made now."""
     made: dict[str, Index] = {}
@@ -130,7 +148,7 @@ def _made(
             else:
                 shown.set_postfix_str(f"{read} pairs")
 
-        for job, index in each(missing, partial(_make, source, folder, filters), workers, show):
+        for job, index in each(missing, partial(_make, source, folder, filters, cache), workers, show):
             made[job.name] = index
             left_out.add(job.name, index["left_out"])
             if not rows:
@@ -138,11 +156,15 @@ def _made(
     return made
 
 
-def _make(source: Any, folder: Path, filters: Filters, job: Job, tick: Tick) -> Index:
+def _make(source: Any, folder: Path, filters: Filters, cache: Cache, job: Job, tick: Tick) -> Index:
     try:
         if job.tar is not None:
-            return index_tar(source, Path(job.tar), folder, job.name, filters, tick)
+            return index_tar(source, place_of(job.tar, cache), folder, job.name, filters, tick)
         return write_shard(source, job.split, job.rows, folder, job.name, filters, tick)
+    except Lost as error:
+        raise ValueError(
+            f"source.path: {error}: leave it out, or run the same command again, which goes on"
+        ) from None
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -159,15 +181,19 @@ def _there(folder: Path, job: Job) -> Index | None:
     if not path.exists():
         return None
     index = read_shard_index(path)
+    if job.remote:
+        return index
     tar = Path(job.tar) if job.tar else folder / index["name"]
     return index if tar.is_file() and tar.stat().st_size == index["bytes"] else None
 
 
 def _whole(folder: Path, shard: Index) -> bool:
     """Whether a shard's tar and index are there, as far as can be told without reading them."""
+    indexed = path_of(folder, shard["name"]).exists()
+    if is_address(shard.get("url", "")):
+        return indexed
     tar = Path(shard["url"]) if "url" in shard else folder / shard["name"]
-    there = path_of(folder, shard["name"]).exists() and tar.is_file()
-    return there and tar.stat().st_size == shard["bytes"]
+    return indexed and tar.is_file() and tar.stat().st_size == shard["bytes"]
 
 
 def _forget_bad(folder: Path, job: Job) -> None:

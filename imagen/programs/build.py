@@ -39,9 +39,10 @@ CONF = Path(str(importlib.resources.files("imagen.conf")))
 Task = Callable[[DictConfig], None]
 
 
-def program(config_name: str) -> Callable[[Task], Callable[[], None]]:
+def program(config_name: str, **short: str) -> Callable[[Task], Callable[[], None]]:
     """Make `task` a program whose settings are conf/`config_name`.yaml, every value given, resolvable and what
-    `SETTINGS` and the constructors say."""
+    `SETTINGS` and the constructors say. `short`: data="data.path" lets `data=F` stand for `data.path=F`, where Hydra would
+    look for an option F of the group data."""
 
     def decorate(task: Task) -> Callable[[], None]:
         @functools.wraps(task)
@@ -61,6 +62,8 @@ def program(config_name: str) -> Callable[[Task], Callable[[], None]]:
             os.environ["HYDRA_FULL_ERROR"] = (
                 "1"  # Hydra then raises its errors here instead of printing its own
             )
+            for name, key in short.items():
+                sys.argv[1:] = [re.sub(f"^{name}=", f"{key}=", word) for word in sys.argv[1:]]
             with reported():
                 refuse_parts_of_hydra(sys.argv[1:])
                 refuse_one_name_for_many(sys.argv[1:])

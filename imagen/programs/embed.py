@@ -10,10 +10,10 @@ from imagen.programs.prepare import devices_of
 from imagen.text import embedding_keys
 
 
-@program("embed")
+@program("embed", data="data.path")
 def main(cfg: DictConfig) -> None:
     """Embed what has no embeddings yet, then say what is there."""
-    devices, folder = devices_of(cfg.device), Path(cfg.data)
+    devices, folder = devices_of(cfg.device), Path(cfg.data.path)
     encoders = [build(cfg.text).to(device) for device in devices]
     captions = embed(folder, encoders)
     key = encoders[0].key

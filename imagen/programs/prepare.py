@@ -22,6 +22,7 @@ def main(cfg: DictConfig) -> None:
             "no source: give source=table source.path=TABLE, or source=folder, coco, img2dataset, huggingface or shapes"
         )
     source, filters, out = build(cfg.source), build(cfg.filters), Path(cfg.out)
+    cache = build(cfg.cache)
     encoders = [build(cfg.text) for _ in devices_of(cfg.device)] if cfg.embed else []
     if not (out / "index.json").exists():
         needed = estimate(source, encoders[0].dim if encoders else 0)
@@ -37,9 +38,10 @@ def main(cfg: DictConfig) -> None:
     elif cfg.dry_run:
         print(described(out, read_index(out)))
         return
-    index = prepare(source, out, cfg.shard_size, cfg.max_bad, filters, cfg.duplicates, cfg.workers)
+    index = prepare(source, out, cfg.shard_size, cfg.max_bad, filters, cfg.duplicates, cfg.workers, cache)
     if encoders:
-        embed(out, [encoder.to(device) for encoder, device in zip(encoders, devices_of(cfg.device))], "out")
+        there = [encoder.to(device) for encoder, device in zip(encoders, devices_of(cfg.device))]
+        embed(out, there, "out", cache)
     print(described(out, index))
 
 

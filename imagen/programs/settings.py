@@ -50,17 +50,34 @@ class Prepare(TypedDict):
     duplicates: bool
     embed: bool
     device: Device | list[Device]
+    cache: Part
     dry_run: bool
     source: NotRequired[Part | None]
     text: Part
 
 
+class Place(TypedDict):
+    """A folder of shards, or a pattern of tars."""
+
+    path: Path
+
+
 class Embed(TypedDict):
     """conf/embed.yaml"""
 
-    data: Path
+    data: Place
     device: Device | list[Device]
     text: Part
+
+
+class Inspect(TypedDict):
+    """conf/inspect.yaml"""
+
+    data: Place
+    out: Path
+    resolution: Count
+    samples: Count
+    seed: int
 
 
 class Train(TypedDict):
@@ -180,6 +197,7 @@ class Demo(TypedDict):
 SETTINGS: dict[str, Any] = {
     "prepare": Prepare,
     "embed": Embed,
+    "inspect": Inspect,
     "train": Train,
     "plan": Plan,
     "export": Export,

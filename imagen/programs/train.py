@@ -50,6 +50,12 @@ def built(cfg: DictConfig) -> Parts:
             f"data.resolution={cfg.data.resolution}: the stage's pictures have stage.resolution="
             f"{cfg.stage.resolution}; leave data.resolution out"
         )
+    lowres = cfg.stage.get("lowres")
+    if cfg.data.patch is not None and (not lowres or cfg.data.patch != lowres.crop):
+        raise ValueError(
+            f"data.patch={cfg.data.patch}: only a super-resolution stage learns on patches, of its stage.lowres.crop="
+            f"{lowres.crop if lowres else 'null'}; give that number, or leave data.patch out"
+        )
     training, data = build(cfg.trainer), build(cfg.data)
     previews, logger = build_optional(cfg.previews), build_optional(cfg.logger)
     if data.encoder.dim != cfg.stage.unet.text_dim:

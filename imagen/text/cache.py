@@ -30,6 +30,7 @@ CONFIGURED = (
     "layer",
     "max_length",
     "dim",
+    "cleaning",
 )  # the entries known without weights, which name the folder
 BATCH_TOKENS = 8192  # about so many characters a batch, padding included
 
@@ -92,9 +93,14 @@ def open_embeddings(folder: str | Path, key: Key) -> "Embeddings":
         if not differences(stored, key):
             return Embeddings(path, stored)
     nearest = min(there.values(), key=lambda stored: len(differences(stored, key)))
-    raise ValueError(
+    raise ValueError(another(folder, nearest, key))
+
+
+def another(folder: object, stored: Key, wanted: Key) -> str:
+    """What is said of embeddings in `folder` that another encoder made."""
+    return (
         f"the text embeddings in {folder} are of another encoder than the one configured: "
-        + "; ".join(differences(nearest, key))
+        + "; ".join(differences(stored, wanted))
         + ": choose that encoder (text=...), or embed again with imagen-prepare"
     )
 
@@ -102,7 +108,7 @@ def open_embeddings(folder: str | Path, key: Key) -> "Embeddings":
 def embedding_keys(folder: str | Path) -> dict[Path, Key]:
     """Folder of each cache beside the shards in `folder` -> the key of the encoder that wrote it; empty when
     none did."""
-    return {path.parent: _key(path) for path in sorted(Path(folder).glob("text/*/key.json"))}
+    return {path.parent: read_key(path) for path in sorted(Path(folder).glob("text/*/key.json"))}
 
 
 def differences(stored: Key, wanted: Key) -> list[str]:
@@ -135,7 +141,7 @@ class ShardEmbeddings:
     read. ValueError when the file is not what `write_embeddings` wrote."""
 
     def __init__(self, path: Path, key: Key):
-        self.path = path
+        self.path: object = path  # in words: where a copy came from is another place
         try:
             file = safe_open(path, "pt")
             offsets, captions = file.get_tensor("offsets"), file.get_tensor("captions")
@@ -182,7 +188,8 @@ def _misfit(offsets: Tensor, captions: Tensor, tokens: Any, dim: Any) -> str:
     return ""
 
 
-def _key(path: Path) -> Key:
+def read_key(path: Path) -> Key:
+    """key.json of a cache; ValueError naming it when it is damaged."""
     return read_json(path, f"delete the folder {path.parent} and prepare again")
 
 
@@ -191,13 +198,18 @@ def caption_hash(caption: str) -> int:
     return int.from_bytes(hashlib.sha256(caption.encode()).digest()[:8], "little", signed=True)
 
 
-def _claim(folder: Path, key: Key) -> Path:
-    """The cache's folder for `key`, made if need be; ValueError when other weights wrote there."""
+def cache_name(key: Key) -> str:
+    """Name of the folder of an encoder's embeddings: of the entries of its key that are known without weights."""
     known = {k: key[k] for k in CONFIGURED if k in key}
     short = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:8]
-    path = folder / "text" / f"{key['encoder']}-{short}"
+    return f"{key['encoder']}-{short}"
+
+
+def _claim(folder: Path, key: Key) -> Path:
+    """The cache's folder for `key`, made if need be; ValueError when other weights wrote there."""
+    path = folder / "text" / cache_name(key)
     if (path / "key.json").exists():
-        if unlike := differences(_key(path / "key.json"), key):
+        if unlike := differences(read_key(path / "key.json"), key):
             raise ValueError(
                 f"{path} was embedded by another encoder of that name: {'; '.join(unlike)}: delete it first"
             )

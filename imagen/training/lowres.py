@@ -59,14 +59,17 @@ class LowRes:
                 f"whole pixels of the {self.resolution} x {self.resolution} picture below"
             )
 
-    def enlarged(self, image: Tensor) -> Tensor:
-        """(B, 3, R, R) -> the same pictures seen at r x r, (B, 3, R, R)."""
-        return upsample(downsample(image, self.resolution), image.shape[-1])
+    def enlarged(self, image: Tensor, resolution: int) -> Tensor:
+        """(B, 3, R, R), or crops of such pictures (B, 3, C, C) -> the same seen at r x r, of their size. `resolution`:
+        R."""
+        side = image.shape[-1]
+        return upsample(downsample(image, side * self.resolution // resolution), side)
 
-    def __call__(self, image: Tensor, random: Randomness) -> Inputs:
-        """(B, 3, R, R) in [-1, 1] -> what a training step sees."""
-        lowres = self.enlarged(image)
-        if self.crop is not None:
+    def __call__(self, image: Tensor, random: Randomness, resolution: int) -> Inputs:
+        """(B, 3, R, R) in [-1, 1], or (B, 3, C, C) if the data has cropped it already -> what a training step sees.
+        `resolution`: R."""
+        lowres = self.enlarged(image, resolution)
+        if self.crop is not None and self.crop < image.shape[-1]:
             image, lowres = self._cropped(image, lowres, self.crop, random)
         level = self.max_level * random.uniform()
         noised, logsnr = augment(lowres, level, self.schedule, random.normal(*lowres.shape[1:]))

@@ -139,7 +139,7 @@ class Previews(Callback):
                 if image is not None:
                     assert stage.lowres is not None
                     level = torch.full((len(z),), self.noise_augmentation, device=stage.device)
-                    small = stage.lowres.enlarged(image)
+                    small = stage.lowres.enlarged(image, side)
                     noised, logsnr = augment(
                         small, level, stage.lowres.schedule, random.normal(*small.shape[1:])
                     )
@@ -165,7 +165,7 @@ class Previews(Callback):
             return Given(self.prompts, emb, mask, None)
         captions, images = [], []
         loader = data.val_dataloader()
-        for batch in data.train_dataloader() if loader == [] else loader:
+        for batch in data.train_dataloader(whole=True) if loader == [] else loader:
             captions += batch["caption"]
             images.append(batch["image"])
             if len(captions) >= self.pictures:

@@ -28,6 +28,7 @@ OPERATIONAL = (
     "logger*",
     "previews*",
     "data.workers",
+    "data.cache*",
     "data.memory",
     "data.val*",
     "trainer.max_steps",

@@ -83,7 +83,7 @@ class Stage(LightningModule):
         text_emb, text_mask = drop_text(batch["text_emb"].float(), batch["text_mask"], self.text_drop, random)
         if self.lowres is None:
             return batch["image"], Cond(text_emb, text_mask)
-        x, lowres, logsnr = self.lowres(batch["image"], random)
+        x, lowres, logsnr = self.lowres(batch["image"], random, self.resolution)
         return x, Cond(text_emb, text_mask, lowres, logsnr)
 
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> dict[str, Tensor]:

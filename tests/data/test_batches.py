@@ -91,7 +91,8 @@ def test_skipping_ahead_equals_having_read(folder: Path) -> None:
         assert same(read[skipped:], taken(ahead, 12 - skipped))
 
 
-@pytest.mark.parametrize(("world", "workers"), [(1, 0), (2, 0), (1, 2), (4, 2)])
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("world", [1, 2, 4])
 def test_every_good_pair_once_an_epoch_over_ranks_and_workers(folder: Path, world: int, workers: int) -> None:
     size = 8 // world  # the same 8 at a time over all ranks: 11 batches are 4 epochs
     ranks = [taken(batches(folder, size, rank=rank, world=world), 11, workers) for rank in range(world)]
@@ -103,6 +104,53 @@ def test_every_good_pair_once_an_epoch_over_ranks_and_workers(folder: Path, worl
         assert len(keys) == COUNT  # the three bad ones' places are taken by others
     single = [key for batch in taken(batches(folder, 8), 11) for key in batch["key"]]
     assert stream == single
+
+
+@pytest.mark.parametrize("worlds", [(1, 4, 2), (4, 1, 2)])
+def test_other_numbers_of_ranks_go_on_in_the_same_epoch(folder: Path, worlds: tuple[int, ...]) -> None:
+    """Three parts of a run, each on another number of ranks and stopped in the middle of an epoch."""
+    stream: list[str] = []
+    for world in worlds:
+        size, start = 8 // world, len(stream)
+        ranks = [taken(batches(folder, size, rank=r, world=world, start=start), 3) for r in range(world)]
+        stream += [key for step in zip(*ranks) for batch in step for key in batch["key"]]
+    assert stream == [key for batch in taken(batches(folder, 8), 9) for key in batch["key"]]
+
+
+def test_mirrored_pictures_are_those_whose_caption_names_no_side(tmp_path: Path) -> None:
+    class Sided(Stripes):
+        splits = {"train": 40}  # noqa: RUF012
+
+        def pair(self, split: str, row: int) -> Pair:
+            picture = np.zeros((8, 8, 3), np.uint8)
+            picture[:, :4] = 200
+            picture[0, 0] = row
+            words = ("to the LEFT", "rightmost", "a wright", "plain")[row % 4]
+            return Pair(png(picture), "png", (8, 8), (words,), {})
+
+    prepare(Sided(), tmp_path / "out")
+    seen: dict[str, list[bool]] = {}
+    for batch in taken(batches(tmp_path / "out", flip=True), 10):
+        for image, caption in zip(batch["image"], batch["caption"]):
+            seen.setdefault(caption, []).append(bool(image[0, 4, 0] < image[0, 4, 7]))
+    assert not any(seen["to the LEFT"] + seen["rightmost"])
+    assert {True, False} == set(seen["plain"]) == set(seen["a wright"])
+    assert same(
+        taken(batches(tmp_path / "out", flip=True), 5), taken(batches(tmp_path / "out", flip=True), 5)
+    )
+
+
+def test_patches_are_parts_of_the_resized_picture(folder: Path) -> None:
+    whole, parts = taken(batches(folder), 6), taken(batches(folder, patch=4), 6)
+    corners = set()
+    for picture, part in zip((p for b in whole for p in b["image"]), (p for b in parts for p in b["image"])):
+        assert part.shape == (3, 4, 4)
+        found = [
+            (y, x) for y in range(5) for x in range(5) if torch.equal(picture[:, y : y + 4, x : x + 4], part)
+        ]
+        assert found, "a part of the picture, pixel for pixel, as this one needs no resampling"
+        corners.add(found[0][1])  # the stripes are upright: rows are alike
+    assert len(corners) > 2
 
 
 def test_one_of_several_captions_each_time(folder: Path) -> None:

@@ -1,0 +1,40 @@
+"""imagen-inspect: what is in a folder of shards or a pattern of tars, and what is wrong with it, before it is trained
+on."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from imagen.data.inspection import inspect
+from imagen.data.problems import NOTE, problems
+from imagen.evaluation.inspect_page import speed_in_words, write_inspection
+from imagen.programs.build import program
+
+
+@program("inspect", data="data.path")
+def main(cfg: DictConfig) -> None:
+    """Look, write the page, say the worst in the last line."""
+    found = inspect(cfg.data.path, cfg.resolution, cfg.samples, cfg.seed)
+    wrong = problems(found.report)
+    where = write_inspection(Path(cfg.out), found, wrong, cfg.seed)
+    report = found.report
+    for name, split in report["splits"].items():
+        side, words = split["short_side"]["summary"], split["wording"]["words"]["summary"]
+        print(
+            f"{name}: {split['pairs']:,} pairs, {split['captions']:,} captions, {split['bytes'] / 1e6:,.1f} MB in "
+            f"{split['shards']['count']:,} shards"
+            + (f"; short side {side['min']:g} to {side['max']:g} pixels" if side else "")
+            + (f"; {words['median']:g} words a caption" if words else "")
+        )
+    print(f"read {report['read']:,} of {report['pairs']:,} pairs: {where}")
+    if report["speed"]:
+        print(speed_in_words(report))
+    real = [problem for problem in wrong if problem.level != NOTE]
+    for problem in reversed(real):  # the worst is the last line, which stays to be seen
+        print(f"{problem.level}: {problem.what} {problem.remedy}")
+    if not real:
+        print("no problem found")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""imagen-embed as a person calls it: one more encoder beside the shards, which stay as they are."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from imagen.data.preparing import prepare
+from imagen.data.sources.shapes import Shapes
+from imagen.programs.embed import main
+from imagen.text import HashedWords, open_embeddings
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    prepare(Shapes(count=9, resolution=8, held_out=2, captions=2), tmp_path / "out", shard_size=4)
+    return tmp_path / "out"
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["imagen-embed", *words])
+    try:
+        main()
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def test_another_encoder_leaves_the_pictures_alone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {p: p.stat().st_mtime_ns for p in folder.glob("*.tar")}
+    words = (f"data={folder}", "text=hashed_words", "text.dim=8")
+    assert call(monkeypatch, *words, "device=[cpu,cpu]") == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"{folder}/text/hashed_words-")
+    assert "captions, " in said
+    assert len(open_embeddings(folder, HashedWords(8).configured)("train-000000.tar")) >= 4
+    assert {p: p.stat().st_mtime_ns for p in folder.glob("*.tar")} == before
+    assert call(monkeypatch, *words) == 0
+    assert capsys.readouterr().out == said
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("data={none}", "text=hashed_words"), "data={none} has no index.json"),
+        (("text=hashed_words",), "no value for data.path: give data.path=..."),
+        (("data={folder}", "device=[cpu,gpu9]"), "device="),
+    ],
+)
+def test_one_clear_line(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+    message: str,
+) -> None:
+    places = {"none": folder.parent / "none", "folder": folder}
+    assert call(monkeypatch, *(word.format(**places) for word in words)) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {message.format(**places)}")
+    assert error.count("\n") == 1
