@@ -7,6 +7,7 @@ import argparse
 import io
 import json
 import multiprocessing
+import os
 import resource
 import statistics
 import sys
@@ -27,11 +28,12 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from imagen.data.index import write_index
 from imagen.data.members import picture_of, scan
 from imagen.data.order import Order
 from imagen.data.pictures import decode, fit, size_of
 from imagen.data.pipeline import Batches, FromShards, whole_batch
-from imagen.data.preparing import prepare
+from imagen.data.prepare.preparing import prepare
 from imagen.data.shards import split_of
 from imagen.data.sources.shapes import Shapes
 from imagen.data.sources.source import Pair
@@ -40,7 +42,7 @@ from imagen.data.sources.table import Table
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "var/bench"
 BATCH = 32
-GENERATED = 512  # pictures
+GENERATED = 256  # pictures
 
 
 class PhotoLike:
@@ -283,6 +285,32 @@ def memory(count: int) -> list[tuple[int, float]]:
     return found
 
 
+def resumed(shards: int = 1000) -> dict[str, float]:
+    """Seconds from nothing to the first batch, at shares of an epoch of `shards` shards of 1000 pairs: links to one."""
+    folder = OUT / "data/long"
+    if not (folder / "index.json").exists():
+        index = prepare(Shapes(count=1000, resolution=32, held_out=0), folder / "one", shard_size=1000)
+        entry, tar = index["splits"]["train"]["shards"][0], folder / "one/train-000000.tar"
+        (folder / "index").mkdir(exist_ok=True)
+        entries = []
+        for number in range(shards):
+            name = f"train-{number:06d}"
+            os.link(tar, folder / f"{name}.tar")
+            os.link(folder / "one/index/train-000000.json", folder / f"index/{name}.json")
+            entries.append({**entry, "name": f"{name}.tar"})
+        sums = {key: shards * entry[key] for key in ("samples", "captions", "bytes")}
+        write_index(folder / "index.json", {**index, "splits": {"train": {**sums, "shards": entries}}})
+    found = {}
+    for share in (0.01, 0.9):
+        start = time.perf_counter()
+        opened = split_of(folder, "train", "data.train")
+        order = Order([shard.samples for shard in opened], 0)
+        batches = Batches(FromShards(opened, 32), None, order, BATCH, start=int(share * len(order)))
+        next(iter(batches))
+        found[f"{share:.0%}"] = time.perf_counter() - start
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3, help="repetitions (default %(default)s)")
@@ -310,6 +338,11 @@ def main() -> None:
             print(told(name, found), "\n", flush=True)
     results["memory"] = memory(chosen.samples)
     print("memory while reading: " + ", ".join(f"{n:,} {mb} MB" for n, mb in results["memory"]))
+    results["resumed"] = resumed()
+    print(
+        "first batch of a run resumed at: "
+        + ", ".join(f"{k} {v:.2f} s" for k, v in results["resumed"].items())
+    )
     (OUT / "reading.json").write_text(json.dumps(results, indent=1))
     print(f"written to {OUT / 'reading.json'}")
 

@@ -6,10 +6,11 @@ from typing import Any
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
-from imagen.data.embedding import remote_embeddings
 from imagen.data.index import splits_of
 from imagen.data.order import Mixture, Order
+from imagen.data.pictures import in_range
 from imagen.data.pipeline import Batch, Batches, FromMemory, FromShards, Reader, Texts, whole_batch
+from imagen.data.prepare.embedding import remote_embeddings
 from imagen.data.remote import Cache, Remote
 from imagen.data.shards import Shard, folder_at, split_of
 from imagen.text import Embeddings, TextEncoder, embedding_keys, open_embeddings
@@ -34,7 +35,7 @@ class Shards(LightningDataModule):
     R^2 bytes each). `window`: shards whose pairs are shuffled together. `val_pairs`: validate on the first so
     many, on all by default. `max_bad`: share of pairs that may be unusable. `cache`: where copies of remote shards lie.
 
-    A batch is {"image" (B, 3, R, R) float32 in [-1, 1], "text_emb" (B, L, D) float32, "text_mask" (B, L)
+    A batch, on the device, is {"image" (B, 3, R, R) float32 in [-1, 1], "text_emb" (B, L, D) float32, "text_mask" (B, L)
     bool, "caption", "key": B strings each}, B a rank's share of a micro-batch. It depends on (`seed`,
     position in the run) alone: not on `workers`, `memory`, or history.
 
@@ -130,12 +131,18 @@ class Shards(LightningDataModule):
         return self._loader(reader, texts, order, stop=max(pairs // (self._share * self._world), 1))
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Embeds the captions on the device when they came without; counts what training has had."""
+        """`finished`, on the device; counts what training has had."""
+        batch = self.finished(batch)
+        if self.trainer is not None and self.trainer.training:
+            self.consumed += len(batch["image"]) * self._world
+        return batch
+
+    def finished(self, batch: Batch) -> Batch:
+        """A batch as a loader gives it, where it is: pictures into [-1, 1], captions embedded when they came without."""
+        batch["image"] = in_range(batch["image"])
         if "text_emb" not in batch:
             encoder = self.encoder.to(batch["image"].device)
             batch["text_emb"], batch["text_mask"] = encoder(batch["caption"])
-        if self.trainer is not None and self.trainer.training:
-            self.consumed += len(batch["image"]) * self._world
         return batch
 
     def state_dict(self) -> dict[str, Any]:

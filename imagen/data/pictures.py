@@ -67,6 +67,12 @@ def fit(image: Image.Image, resolution: int, place: float = 0.5, patch: Patch | 
     return resized[0].permute(1, 2, 0).numpy()
 
 
+def in_range(pictures: torch.Tensor) -> torch.Tensor:
+    """(B, R, R, 3) uint8 -> (B, 3, R, R) float32 in [-1, 1], on their device. A quarter of the bytes travels there; the
+    memory stays as it is, which is channels-last."""
+    return pictures.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
 def png(picture: np.ndarray) -> bytes:
     """(H, W, 3) uint8 -> the bytes of a png file."""
     file = io.BytesIO()

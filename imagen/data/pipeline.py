@@ -105,7 +105,7 @@ class Batches(IterableDataset):
     pixels of each picture, anywhere in it (then R below). Worker w of W
     makes every W-th batch, and DataLoader hands them out in turn, so their order does not depend on W.
 
-    Yields {"image": (B, 3, R, R) float32 in [-1, 1], "caption": B strings, "key": B strings} and, with
+    Yields {"image": (B, R, R, 3) uint8, "caption": B strings, "key": B strings} and, with
     `texts`, {"text_emb": (B, L, D) float32, "text_mask": (B, L) bool}, L the batch's longest. An
     unusable pair is counted and its place taken by another, drawn from (seed, position); ValueError past
     `max_bad` of what a worker has read, or has to read in an epoch.
@@ -152,8 +152,8 @@ class Batches(IterableDataset):
         """Batch `number` of this rank, counted from `start`."""
         first = self.start + (number * self.world + self.rank) * self.batch_size
         keys, captions, pictures, texts = zip(*map(self._pair, range(first, first + self.batch_size)))
-        image = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
-        batch: Batch = {"image": image.contiguous(), "caption": list(captions), "key": list(keys)}
+        image = torch.from_numpy(np.stack(pictures))
+        batch: Batch = {"image": image, "caption": list(captions), "key": list(keys)}
         if self.texts is not None:
             batch["text_emb"], batch["text_mask"] = pad(texts)
         return batch

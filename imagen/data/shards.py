@@ -3,7 +3,7 @@
 FOLDER/train-000000.tar          KEY.png or KEY.jpg, KEY.txt (the first caption), KEY.json ({"captions": all, ...})
        index/train-000000.json   where each pair lies in the tar, and what was left out (imagen.data.index)
        index.json                every split with its shards; written last
-       settings.json, .lock      what the shards are of, and who writes there (imagen.data.claim)
+       settings.json, .lock      what the shards are of, and who writes there (imagen.data.prepare.claim)
        text/ENCODER/...          embeddings of the captions (imagen.text.cache)
 
 Tars of others that are used where they lie have all this but the tars themselves. Such a folder, or tars alone, may also
@@ -26,7 +26,7 @@ import braceexpand
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from imagen.data.index import AGAIN, Places, digest, path_of, places, read_places, splits_of
-from imagen.data.members import scan
+from imagen.data.members import plain_pair, scan
 from imagen.data.remote import Cache, Lost, Remote, is_address, names_tars, place_of
 from imagen.data.sources.source import BadPair
 from imagen.progress import bar
@@ -102,10 +102,14 @@ class Shard:
         except OSError as error:
             reason = str(error) if isinstance(error, Lost) else f"{self.path}: {error.strerror}"
             raise BadPair("missing shard", reason) from error
+        if (sample := plain_pair(data)) is not None:
+            return sample
         try:
-            return next(
+            sample = next(
                 group_by_keys(tar_file_expander([{"url": str(self.path), "stream": io.BytesIO(data)}]))
             )
+            del sample["__url__"]
+            return sample
         except (
             tarfile.TarError,
             StopIteration,

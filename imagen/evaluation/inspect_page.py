@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from imagen.data.inspection import Inspection
+from imagen.data.inspect.inspection import Inspection
+from imagen.data.inspect.problems import NOTE, Problem, counted, percent
+from imagen.data.inspect.wording import plain
 from imagen.data.members import captions_of, picture_of
 from imagen.data.pictures import decode
-from imagen.data.problems import NOTE, Problem, counted, percent
 from imagen.data.sources.source import BadPair
-from imagen.data.wording import plain
 from imagen.evaluation.gallery import document, table
 from imagen.files import write_text
 from imagen.grid import contact_sheet

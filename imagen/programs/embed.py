@@ -4,7 +4,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from imagen.data.embedding import embed
+from imagen.data.prepare.embedding import embed
 from imagen.programs.build import build, program
 from imagen.programs.prepare import devices_of
 from imagen.text import embedding_keys

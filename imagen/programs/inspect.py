@@ -5,8 +5,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from imagen.data.inspection import inspect
-from imagen.data.problems import NOTE, problems
+from imagen.data.inspect.inspection import inspect
+from imagen.data.inspect.problems import NOTE, problems
 from imagen.evaluation.inspect_page import speed_in_words, write_inspection
 from imagen.programs.build import program
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from imagen.data.embedding import embed
-from imagen.data.estimate import estimate
 from imagen.data.index import read_index
-from imagen.data.preparing import described, prepare
+from imagen.data.prepare.embedding import embed
+from imagen.data.prepare.estimate import estimate
+from imagen.data.prepare.preparing import described, prepare
 from imagen.programs.build import build, program
 
 

@@ -167,7 +167,7 @@ class Previews(Callback):
         loader = data.val_dataloader()
         for batch in data.train_dataloader(whole=True) if loader == [] else loader:
             captions += batch["caption"]
-            images.append(batch["image"])
+            images.append(data.finished(batch)["image"])
             if len(captions) >= self.pictures:
                 break
         captions = captions[: self.pictures]

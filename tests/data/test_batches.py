@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from imagen.data.embedding import embed
 from imagen.data.order import Order
-from imagen.data.pictures import png
+from imagen.data.pictures import in_range, png
 from imagen.data.pipeline import Batch, Batches, FromMemory, FromShards, Texts, whole_batch
-from imagen.data.preparing import prepare
+from imagen.data.prepare.embedding import embed
+from imagen.data.prepare.preparing import prepare
 from imagen.data.shards import split_of
 from imagen.data.sources.source import Pair
 from imagen.text import HashedWords, open_embeddings
@@ -55,7 +55,7 @@ def batches(
 
 def taken(source: Batches, count: int, workers: int = 0) -> list[Batch]:
     loader = DataLoader(source, batch_size=None, collate_fn=whole_batch, num_workers=workers)
-    return [batch for batch, _ in zip(loader, range(count))]
+    return [{**batch, "image": in_range(batch["image"])} for batch, _ in zip(loader, range(count))]
 
 
 def same(one: list[Batch], other: list[Batch]) -> bool:
@@ -67,6 +67,8 @@ def same(one: list[Batch], other: list[Batch]) -> bool:
 
 def test_shapes_and_ranges(folder: Path) -> None:
     batch = batches(folder, size=5).batch(0)
+    assert (batch["image"].shape, batch["image"].dtype) == ((5, 8, 8, 3), torch.uint8)
+    batch["image"] = in_range(batch["image"])
     assert batch["image"].shape == (5, 3, 8, 8)
     assert batch["image"].dtype == torch.float32
     assert batch["image"].min() >= -1

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from imagen.data.embedding import embed
 from imagen.data.members import captions_of
 from imagen.data.module import Shards
 from imagen.data.pictures import png
-from imagen.data.preparing import described, prepare
+from imagen.data.prepare.embedding import embed
+from imagen.data.prepare.preparing import described, prepare
 from imagen.data.shapes import draw, scene_of
 from imagen.data.shards import Shard
 from imagen.data.sources.shapes import Shapes

@@ -8,9 +8,9 @@ import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from imagen.data.embedding import embed
 from imagen.data.module import Shards
-from imagen.data.preparing import prepare
+from imagen.data.prepare.embedding import embed
+from imagen.data.prepare.preparing import prepare
 from imagen.data.sources.shapes import Shapes
 from imagen.text import HashedWords
 

@@ -1,5 +1,6 @@
 """Shards with random damage: never a crash, never a hang, and every pair that was not hit is read as before."""
 
+import io
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -8,10 +9,11 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from webdataset.tariterators import group_by_keys, tar_file_expander
 
-from imagen.data.members import captions_of, picture_of, scan
+from imagen.data.members import captions_of, picture_of, plain_pair, scan
 from imagen.data.pictures import decode
-from imagen.data.preparing import prepare
+from imagen.data.prepare.preparing import prepare
 from imagen.data.shards import Shard, split_of
 from imagen.data.sources.img2dataset import Img2dataset
 from imagen.data.sources.shapes import Shapes
@@ -20,7 +22,12 @@ from imagen.data.sources.source import BadPair
 PAIRS = 6
 Known = dict[str, tuple[range, bytes, tuple[str, ...]]]
 
-ODD = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+ODD = settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+    database=None,
+)
 
 
 @pytest.fixture(scope="module")
@@ -133,3 +140,19 @@ def test_indexed_where_it_lies(whole: Path, known: Known, place: Path, damage: t
         return split_of(place / "out", "train", "data.train")
 
     holds(known, hit, opened(indexed, "is no tar|nothing is left to train on"))
+
+
+@ODD
+@given(damages())
+def test_what_is_read_fast_is_what_the_library_reads(
+    whole: Path, known: Known, place: Path, damage: tuple
+) -> None:
+    """Of bytes that may be damaged anywhere: either the same pair, or the library is asked."""
+    tar, _ = damaged(whole, place, damage)
+    data = tar.read_bytes()
+    for where, _, _ in known.values():
+        part = data[where.start : where.stop]
+        if (fast := plain_pair(part)) is not None:
+            (slow,) = group_by_keys(tar_file_expander([{"url": "x", "stream": io.BytesIO(part)}]))
+            slow.pop("__url__")
+            assert fast == slow

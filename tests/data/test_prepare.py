@@ -83,7 +83,7 @@ def test_table_without_embeddings(prepare: Prepare, tmp_path: Path) -> None:
     data = Shards(tmp_path / "F", resolution=4, batch_size=2, encoder=HashedWords(8))
     data.setup("fit")
     assert len(list(data.val_dataloader())) == 1
-    assert next(iter(data.train_dataloader()))["image"].shape == (2, 3, 4, 4)
+    assert next(iter(data.train_dataloader()))["image"].shape == (2, 4, 4, 3)
 
 
 def test_what_is_wrong_is_said_in_one_line(prepare: Prepare, tmp_path: Path) -> None:
@@ -139,5 +139,5 @@ def test_the_real_photos(prepare: Prepare, shared: Path, tmp_path: Path) -> None
     )
     data.setup("fit")
     batch = next(iter(data.train_dataloader()))
-    assert batch["image"].shape == (16, 3, 32, 32)
+    assert batch["image"].shape == (16, 32, 32, 3)
     assert batch["text_emb"].shape[2] == 384

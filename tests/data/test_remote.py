@@ -22,10 +22,10 @@ import torch
 from omegaconf import OmegaConf
 
 from imagen.data import remote
-from imagen.data.embedding import embed
-from imagen.data.estimate import estimate
 from imagen.data.module import Shards
-from imagen.data.preparing import prepare
+from imagen.data.prepare.embedding import embed
+from imagen.data.prepare.estimate import estimate
+from imagen.data.prepare.preparing import prepare
 from imagen.data.remote import Cache, Lost, Remote
 from imagen.data.shards import split_of
 from imagen.data.sources.img2dataset import Img2dataset

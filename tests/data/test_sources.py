@@ -10,7 +10,7 @@ import webdataset
 from PIL import Image
 
 from imagen.data.pictures import png
-from imagen.data.preparing import prepare
+from imagen.data.prepare.preparing import prepare
 from imagen.data.shards import split_of
 from imagen.data.sources.coco import Coco
 from imagen.data.sources.folder import Folder
@@ -188,7 +188,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def test_tars_are_used_in_place(bucket: Path, tmp_path: Path) -> None:
-    from imagen.data.filters import Filters
+    from imagen.data.prepare.filters import Filters
 
     before = content(bucket)
     filters = Filters(columns={"similarity": [None, 0.225]})

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from imagen.data.preparing import prepare
+from imagen.data.prepare.preparing import prepare
 from imagen.data.sources.shapes import Shapes
 from imagen.programs.embed import main
 from imagen.text import HashedWords, open_embeddings

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imagen.data.embedding import embed
 from imagen.data.pictures import png
-from imagen.data.preparing import prepare
+from imagen.data.prepare.embedding import embed
+from imagen.data.prepare.preparing import prepare
 from imagen.data.sources.shapes import Shapes
 from imagen.programs.inspect import main
 from imagen.text import HashedWords

@@ -17,7 +17,7 @@ GOLDEN = [
 def test_nothing_is_refused(name: str) -> None:
     for value in (0, -3):
         with pytest.raises(ValueError, match=f"text.{name}={value}: give at least 1"):
-            HashedWords(**{name: value})
+            HashedWords(**{name: value})  # pyright: ignore[reportArgumentType]
 
 
 def test_golden_numbers() -> None:
@@ -43,6 +43,6 @@ def test_words_places_and_lengths() -> None:
 
 def test_nothing_to_load_and_nothing_empty() -> None:
     encoder = HashedWords(dim=16)
-    assert encoder.key == encoder.configured == HashedWords(**encoder.arguments).key
+    assert encoder.key == encoder.configured == HashedWords(**encoder.arguments).key  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="caption 0 of 1 is empty"):
         encoder([""])

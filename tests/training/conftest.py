@@ -51,6 +51,9 @@ class Pictures(LightningDataModule):
         )  # a data set that uses the global random state must not change training through previews
         return [self.batch(0, self.batch_size)]
 
+    def finished(self, batch: dict[str, Any]) -> dict[str, Any]:
+        return batch
+
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
         self.consumed += len(batch["image"])
         return batch

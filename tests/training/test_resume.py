@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from imagen.data.embedding import embed
-from imagen.data.preparing import prepare
+from imagen.data.prepare.embedding import embed
+from imagen.data.prepare.preparing import prepare
 from imagen.data.sources.shapes import Shapes
 from imagen.programs import train as program
 from imagen.text import HashedWords

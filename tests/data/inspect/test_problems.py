@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from imagen.data.embedding import embed
-from imagen.data.inspection import inspect
-from imagen.data.preparing import prepare
-from imagen.data.problems import LEVELS, NOTE, percent, problems
+from imagen.data.inspect.inspection import inspect
+from imagen.data.inspect.problems import LEVELS, NOTE, percent, problems
+from imagen.data.prepare.embedding import embed
+from imagen.data.prepare.preparing import prepare
 from imagen.data.sources.shapes import Shapes
 from imagen.text import HashedWords
 

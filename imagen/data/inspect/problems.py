@@ -27,7 +27,7 @@ class Problem:
 
 
 def problems(report: dict[str, Any]) -> list[Problem]:
-    """All that is wrong, the worst first, by the plain values of `imagen.data.inspection.inspect`."""
+    """All that is wrong, the worst first, by the plain values of `imagen.data.inspect.inspection.inspect`."""
     found = [*_whole(report), *_embeddings(report), *_across(report)]
     for name, split in report["splits"].items():
         told = {problem.remedy for problem in found}

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from imagen.data.index import digest, path_of, read_shard_index, splits_of
+from imagen.data.inspect.wording import plain
 from imagen.data.members import captions_of, picture_of
 from imagen.data.pictures import EXTENSIONS, decode, fit, size_of
 from imagen.data.shards import Shard, split_of
 from imagen.data.sources.source import BadPair
-from imagen.data.wording import plain
 from imagen.progress import bar
 
 THUMB = 8  # pixels a side of what pictures are compared by

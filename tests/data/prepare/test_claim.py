@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from imagen.data.embedding import embed
-from imagen.data.preparing import prepare
+from imagen.data.prepare.embedding import embed
+from imagen.data.prepare.preparing import prepare
 from imagen.data.sources.shapes import Shapes
 from imagen.data.sources.source import BadPair, Pair
 from imagen.text import HashedWords
@@ -17,7 +17,7 @@ from imagen.text import HashedWords
 SLOW = """
 import sys
 from imagen.data.sources.shapes import Shapes
-from imagen.data.preparing import prepare
+from imagen.data.prepare.preparing import prepare
 class Slow(Shapes):
     def pair(self, split, row):
         print(row, flush=True)

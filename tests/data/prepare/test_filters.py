@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from imagen.data.filters import Filters
+from imagen.data.prepare.filters import Filters
 from imagen.data.sources.source import Pair, Unwanted
 
 PAIR = Pair(b"", "png", (200, 100), ("a red circle", "!!"), {"aesthetic": "5.5", "nsfw": 0.1, "ok": True})

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 import webdataset
 
-from imagen.data.embedding import embed
-from imagen.data.filters import Filters
 from imagen.data.members import captions_of, scan
-from imagen.data.preparing import described, prepare
+from imagen.data.prepare.embedding import embed
+from imagen.data.prepare.filters import Filters
+from imagen.data.prepare.preparing import described, prepare
 from imagen.data.shards import split_of
 from imagen.data.sources.shapes import Shapes
 from imagen.data.sources.source import BadPair, Pair
@@ -114,7 +114,7 @@ def test_killed_process_leaves_whole_shards_only(folder: Path, tmp_path: Path) -
     script = (
         "import sys, time\n"
         "from imagen.data.sources.shapes import Shapes\n"
-        "from imagen.data.preparing import prepare\n"
+        "from imagen.data.prepare.preparing import prepare\n"
         "class Slow(Shapes):\n"
         "    def pair(self, split, row):\n"
         "        print(row, flush=True)\n"
@@ -213,7 +213,6 @@ def test_tars_of_others_are_read_by_pattern(tmp_path: Path) -> None:
     assert [shard.samples for shard in shards] == [3, 3]
     assert shards[1].read(2) == {
         "__key__": "a/12",
-        "__url__": str(shards[1].path),
         "jpg": b"x" * 513,
         "txt": b"caption 2",
         "json": b"{}",
@@ -262,7 +261,7 @@ def test_several_processes_write_the_same_bytes(tmp_path: Path) -> None:
 
 SLOW = """
 import sys, time
-from imagen.data.preparing import prepare
+from imagen.data.prepare.preparing import prepare
 from imagen.data.sources.shapes import Shapes
 class Slow(Shapes):
     def pair(self, split, row):

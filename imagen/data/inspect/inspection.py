@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from imagen.data.index import read_index
-from imagen.data.sampled import PARTS, Seen, Split, opened, read
-from imagen.data.wording import described, plain, share, wording
+from imagen.data.inspect.sampled import PARTS, Seen, Split, opened, read
+from imagen.data.inspect.wording import described, plain, share, wording
 from imagen.text import Embeddings, Key, embedding_keys
 
 SIDES = (0, 64, 128, 256, 384, 512, 768, 1024, 2048)

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event, Lock
 
-from imagen.data.claim import alone
 from imagen.data.index import AGAIN, Index, path_of, read_places, splits_of
 from imagen.data.members import scan
+from imagen.data.prepare.claim import alone
 from imagen.data.remote import Cache, Lost, Remote
 from imagen.data.shards import Shard, shard_of
 from imagen.data.sources.source import BadPair

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from imagen.data.claim import alone, claim
-from imagen.data.filters import Filters
 from imagen.data.index import Index, path_of, read_index, read_shard_index, write_index
-from imagen.data.left_out import LeftOut
-from imagen.data.processes import Tick, each
+from imagen.data.prepare.claim import alone, claim
+from imagen.data.prepare.filters import Filters
+from imagen.data.prepare.left_out import LeftOut
+from imagen.data.prepare.processes import Tick, each
+from imagen.data.prepare.writing import index_tar, write_shard
 from imagen.data.remote import Cache, Lost, is_address, place_of
 from imagen.data.sources.source import Source, Tars
-from imagen.data.writing import index_tar, write_shard
 from imagen.progress import bar
 
 FORMAT = 2  # of the index; folders of another one are refused

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imagen.data.embedding import embed
-from imagen.data.inspection import inspect
+from imagen.data.inspect.inspection import inspect
+from imagen.data.inspect.wording import described, plain, wording, words_of
 from imagen.data.pictures import png
-from imagen.data.preparing import prepare
+from imagen.data.prepare.embedding import embed
+from imagen.data.prepare.preparing import prepare
 from imagen.data.sources.shapes import Shapes
 from imagen.data.sources.table import Table
-from imagen.data.wording import described, plain, wording, words_of
 from imagen.text import HashedWords
 
 

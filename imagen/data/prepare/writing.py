@@ -10,10 +10,10 @@ from typing import Any
 
 from webdataset.writer import TarWriter
 
-from imagen.data.filters import Filters
 from imagen.data.index import Index, digest, path_of, write_index
 from imagen.data.members import scan
-from imagen.data.processes import Tick
+from imagen.data.prepare.filters import Filters
+from imagen.data.prepare.processes import Tick
 from imagen.data.sources.source import BadPair, LeftOut, Pair, Source, Tars
 
 
