@@ -149,6 +149,20 @@ def captions_of(sample: dict[str, Any]) -> tuple[str, ...]:
         return ()
 
 
+def said_of(sample: dict[str, Any]) -> tuple[str, ...]:
+    """As `captions_of`, one at least. BadPair when there is none ("missing caption") or none can be read ("unreadable
+    text": not UTF-8, not JSON)."""
+    if captions := captions_of(sample):
+        return captions
+    key = str(sample.get("__key__"))
+    try:
+        json.loads(sample.get("json") or b"{}")
+        sample.get("txt", b"").decode()
+    except (ValueError, RecursionError) as error:
+        raise BadPair("unreadable text", f"{key}: {type(error).__name__}") from None
+    raise BadPair("missing caption", f"{key} has neither a txt nor a caption in a json")
+
+
 def picture_of(sample: dict[str, Any]) -> bytes:
     """The bytes of a pair's picture; BadPair when it has none."""
     for extension in EXTENSIONS:

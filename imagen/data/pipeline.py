@@ -6,7 +6,7 @@ B batch, R resolution, L text tokens, D text width.
 import itertools
 import logging
 import re
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from imagen.data.members import captions_of, picture_of
+from imagen.data.members import picture_of, said_of
 from imagen.data.order import Mixture, Order, chance
 from imagen.data.pictures import Patch, decode, fit
 from imagen.data.shards import Shard
@@ -53,8 +53,8 @@ class FromShards:
     def __call__(self, shard: int, row: int, place: float, patch: Patch | None = None) -> Item:
         """See `Reader`."""
         sample = self.shards[shard].read(row)
-        image = decode(picture_of(sample), self.resolution)
-        return sample["__key__"], captions_of(sample), fit(image, self.resolution, place, patch)
+        captions, image = said_of(sample), decode(picture_of(sample), self.resolution)
+        return sample["__key__"], captions, fit(image, self.resolution, place, patch)
 
 
 class FromMemory:
@@ -131,7 +131,7 @@ class Batches(IterableDataset):
         self.start, self.stop, self.rank, self.world = start, stop, rank, world
         self.seed, self.random_crop, self.flip, self.max_bad = seed, random_crop, flip, max_bad
         self.patch = patch
-        self.bad: set[tuple[int, int]] = set()
+        self.bad: dict[tuple[int, int], str] = {}  # (shard, row) -> what it is counted as
 
     def __iter__(self) -> Iterator[Batch]:
         """The batches of this worker (all of them without workers)."""
@@ -143,8 +143,9 @@ class Batches(IterableDataset):
                 return
             yield self.batch(number)
             if len(self.bad) > self.max_bad * max(pairs, made * self.batch_size):
+                kinds = ", ".join(f"{kind} {n}" for kind, n in Counter(self.bad.values()).most_common())
                 raise ValueError(
-                    f"{len(self.bad)} pairs cannot be used, more than data.max_bad={self.max_bad}: the "
+                    f"{len(self.bad)} pairs cannot be used ({kinds}), more than data.max_bad={self.max_bad}: the "
                     "warnings above say which and why"
                 )
 
@@ -176,7 +177,7 @@ class Batches(IterableDataset):
             patch = Patch(self.patch, *(chance(self.seed, position, f"patch {axis}") for axis in "xy"))
         key, captions, picture = self.reader(shard, row, place, patch)
         number = int(chance(self.seed, position, "caption") * len(captions))
-        if not captions or not captions[number].strip():
+        if not captions[number].strip():
             raise BadPair("empty caption", key)
         if re.search("[\ud800-\udfff]", captions[number]):  # JSON can spell them, encoders cannot read them
             raise BadPair("unreadable text", f"{key}: half a character")
@@ -190,7 +191,7 @@ class Batches(IterableDataset):
 
     def _count(self, shard: int, row: int, bad: BadPair) -> None:
         if (shard, row) not in self.bad:
-            self.bad.add((shard, row))
+            self.bad[shard, row] = bad.kind
             if len(self.bad) <= TOLD:
                 log.warning("left out pair %d of %s: %s", row, self.reader.shards[shard].path, bad)
 

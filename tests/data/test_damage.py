@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import tarfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -187,7 +188,7 @@ def test_captions_that_cannot_be_read_are_bad_pairs(tmp_path: Path, caplog: pyte
     with caplog.at_level(logging.WARNING):
         batch = data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0)
     assert set(batch["caption"]) == {"a circle"}
-    assert sum("empty caption" in r.getMessage() for r in caplog.records) == 3
+    assert sum("unreadable text" in r.getMessage() for r in caplog.records) == 4
     assert sum("unreadable text: 2: half a character" in r.getMessage() for r in caplog.records) == 1
 
 
@@ -245,3 +246,55 @@ def test_a_large_seed_is_a_seed() -> None:
 def test_pictures_too_large_to_draw_are_refused() -> None:
     with pytest.raises(ValueError, match=r"source\.resolution=1000000 must be at most 4096"):
         Shapes(resolution=1_000_000)
+
+
+def bomb() -> bytes:
+    """A png of a few bytes that says it has 4,000,000,000 pixels."""
+    data = bytearray(png(draw(scene_of("train", 0, 0), 8)))
+    data[16:24] = (64000).to_bytes(4, "big") * 2
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    return bytes(data)
+
+
+def test_every_kind_of_bad_member_is_counted_by_its_kind(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = png(draw(scene_of("train", 0, 0), 8))
+    said = {"txt": b"a circle"}
+    bad: dict[str, tuple[str, dict[str, bytes]]] = {
+        "truncated": ("unreadable image", {"png": good[:60], **said}),
+        "zero": ("unreadable image", {"png": b"", **said}),
+        "bomb": ("unreadable image", {"png": bomb(), **said}),
+        "silent": ("missing caption", {"png": good}),
+        "blank": ("empty caption", {"png": good, "txt": b" "}),
+        "latin": ("unreadable text", {"png": good, "txt": b"caf\xe9"}),
+        "unknown": ("missing image", {"xyz": good, **said}),
+        "broken": ("unreadable text", {"png": good, "txt": b"a circle", "json": b"{"}),
+    }
+    members = [(f"{key}.{k}", v) for key, (_, sample) in bad.items() for k, v in sample.items()]
+    members += [(f"good{n}.{k}", v) for n in range(60) for k, v in {"png": good, **said}.items()]
+    tar_of(tmp_path / "a.tar", *members)
+    data = Shards(str(tmp_path / "a.tar"), resolution=8, batch_size=4, encoder=ENCODER, max_bad=0.5)
+    data.setup("fit")
+    batches: Any = data.train_dataloader().dataset
+    with caplog.at_level(logging.WARNING):
+        for number in range(3 * 68 // 4):
+            assert set(batches.batch(number)["caption"]) == {"a circle"}
+    assert sorted(batches.bad.values()) == sorted(kind for kind, _ in bad.values())
+    assert len(caplog.records) == len(bad), "each is logged once"
+    data.max_bad = 0.1
+    with pytest.raises(
+        ValueError, match=r"pairs cannot be used \(unreadable image 3, .*\), more than data.max_bad"
+    ):
+        for _, _ in zip(data.train_dataloader(), range(3 * 68 // 4)):
+            pass
+
+
+def test_a_shard_that_goes_away_while_training_is_counted_and_skipped(folder: Path) -> None:
+    data = opened(folder)
+    batches: Any = data.train_dataloader().dataset
+    (folder / "train-000001.tar").unlink()
+    for number in range(10):
+        batches.batch(number)
+    assert set(batches.bad.values()) == {"missing shard"}
+    assert len(batches.bad) == 4

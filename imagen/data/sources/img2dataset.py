@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from imagen.data.members import captions_of, picture_of
+from imagen.data.members import picture_of, said_of
 from imagen.data.pictures import size_of
 from imagen.data.remote import is_address, names_tars
 from imagen.data.shards import addresses
@@ -54,7 +54,7 @@ class Img2dataset:
 
     def pair(self, sample: dict[str, Any]) -> Pair:
         """See `Tars`."""
-        image, captions = picture_of(sample), captions_of(sample)
+        image, captions = picture_of(sample), said_of(sample)
         if not any(caption.strip() for caption in captions):
             raise BadPair("empty caption", sample["__key__"])
         try:
