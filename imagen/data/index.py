@@ -13,6 +13,7 @@ picture is sizes = [width, height] pixels and has the digest of its bytes.
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from imagen.data.remote import Lost, Remote
-from imagen.files import read_json, write_text
+from imagen.files import NAME, read_json, write_text
 
 Index = dict[str, Any]
 AGAIN = "delete it and prepare again"
@@ -94,7 +95,11 @@ def read_shard_index(path: Path) -> Index:
         fit = all(type(index[k]) is int and index[k] >= 0 for k in NUMBERS)
         fit = fit and {len(pairs[name]) for name in names} == {index["samples"]}
         fit = fit and all({"row", "kind", "reason", "bad"} <= set(part) for part in index["left_out"])
-    except (KeyError, TypeError):
+        fit = fit and type(index["rows"]) is int and isinstance(index["name"], str)
+        fit = fit and isinstance(index["sha256"], str)
+        fit = fit and all(re.fullmatch("[0-9a-f]{32}", text) for text in pairs["digests"])
+        fit = fit and all(type(w) is type(h) is int for w, h in pairs["sizes"])
+    except (KeyError, TypeError, ValueError):
         fit = False
     if not fit:
         raise ValueError(f"{path} is damaged (not what was written there); {AGAIN}")
@@ -115,10 +120,11 @@ def _read_index(path: Path) -> Index:
         shards = [shard for split in index["splits"].values() for shard in split["shards"]]
         parts = [*shards, *index["splits"].values()]
         fit = all(type(part[k]) is int and part[k] >= 0 for part in parts for k in NUMBERS)
-        fit = fit and all(Path(shard["name"]).name == shard["name"] for shard in shards)
+        fit = fit and all(NAME.fullmatch(shard["name"]) for shard in shards)
         fit = fit and all(type(row) is int for shard in shards for row in shard.get("dropped", ()))
         fit = fit and all(isinstance(shard.get("url", ""), str) for shard in shards)
-        fit = fit and isinstance(index["left_out"], dict) and isinstance(index.get("examples", {}), dict)
+        fit = fit and all(type(count) is int for count in index["left_out"].values())
+        fit = fit and all(isinstance(some, list) for some in index.get("examples", {}).values())
     except (KeyError, TypeError, AttributeError):
         fit = False
     if not fit:

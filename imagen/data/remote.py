@@ -136,7 +136,7 @@ class Cache:
             try:
                 if size is not None:
                     self._evict(size)
-                for wanted in (self._fetch(url, part), size):
+                for wanted in (self._fetch(url, part, size or self.max_bytes), size):
                     if wanted is not None and part.stat().st_size != wanted:
                         raise ValueError(f"{part.stat().st_size} bytes came, not {wanted}")
                 self._evict(part.stat().st_size, part)
@@ -151,13 +151,14 @@ class Cache:
                 log.info("%s: %s (try %d of %d)", url, reason, number, self.tries)
         raise Lost(f"{url}: {reason} ({number} {'try' if number == 1 else 'tries'})", gone)
 
-    def _fetch(self, url: str, part: Path) -> int | None:
-        """All of the file into `part`; its size by the server, where the library does not hold it against that itself."""
+    def _fetch(self, url: str, part: Path, most: int) -> int | None:
+        """All of the file into `part`; its size by the server, where the library does not hold it against that itself.
+        ValueError once more than `most` bytes have come."""
         if url.startswith("pipe:"):
             _run(url.removeprefix("pipe:"), part, self.timeout)
             return None
         files = _files(url.partition("://")[0], self.timeout)
-        files.get_file(url, str(part))
+        files.get_file(url, str(part), callback=_bound(most))
         return None if url.startswith("http") else files.size(url)
 
     def _explained(self, error: Exception) -> tuple[str, bool]:
@@ -211,6 +212,19 @@ class Cache:
             yield file
         finally:
             os.close(file)
+
+
+def _bound(most: int) -> Any:
+    """What fsspec tells of each piece that came: a server may send without end."""
+    from fsspec.callbacks import Callback
+
+    class Bound(Callback):
+        def relative_update(self, inc: int = 1) -> None:
+            super().relative_update(inc)
+            if self.value > most:
+                raise ValueError(f"more than {most} bytes came")
+
+    return Bound()
 
 
 @dataclass(frozen=True)

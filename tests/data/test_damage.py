@@ -90,6 +90,12 @@ def test_prepare_makes_again_what_is_gone_or_cut(
         lambda index: {"splits": 5},
         lambda index: {"splits": {"train": {}}},
         lambda index: {**index, "left_out": 5},
+        lambda index: {**index, "left_out": {"k": "x"}},
+        lambda index: {**index, "examples": {"k": 5}},
+        lambda index: {
+            **index,
+            "splits": {"train": {**index["splits"]["train"], "shards": [{"name": ".."}]}},
+        },
         lambda index: {**index, "splits": {"train": {**index["splits"]["train"], "shards": [{"name": 5}]}}},
     ],
 )
@@ -124,6 +130,15 @@ def test_damaged_places_are_named(folder: Path, change: Callable[[dict], Any]) -
     path.write_text(json.dumps({**index, "pairs": change(index["pairs"])}))
     with pytest.raises(ValueError, match=r"train-000000.json is damaged \(.*\); delete it and prepare again"):
         read_all(folder)
+
+
+@pytest.mark.parametrize("key", ["rows", "name", "sha256", "pairs", "left_out"])
+def test_a_shard_s_index_without_an_entry_is_named(folder: Path, key: str) -> None:
+    (folder / "index.json").unlink()
+    path = folder / "index/train-000000.json"
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != key}))
+    with pytest.raises(ValueError, match=r"train-000000.json is damaged \(.*\); delete it and prepare again"):
+        again(folder)
 
 
 def test_a_cut_validation_shard_is_no_missing_validation(folder: Path) -> None:

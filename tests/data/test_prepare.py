@@ -141,3 +141,18 @@ def test_the_real_photos(prepare: Prepare, shared: Path, tmp_path: Path) -> None
     batch = next(iter(data.train_dataloader()))
     assert batch["image"].shape == (16, 32, 32, 3)
     assert batch["text_emb"].shape[2] == 384
+
+
+def test_filters_on_columns_as_the_help_writes_them(prepare: Prepare, tmp_path: Path) -> None:
+    rows = [{"path": f"{n}.png", "caption": f"picture {n}", "aesthetic": n} for n in range(6)]
+    for n, row in enumerate(rows):
+        (tmp_path / row["path"]).write_bytes(png(np.full((9, 7, 3), n, np.uint8)))
+    (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    words = ("source=table", "source.path=t.jsonl", "embed=false")
+    code, said = prepare(*words, "out=F", "filters.columns={aesthetic: [2, null]}")
+    assert code == 0
+    assert "F: train 4 pairs" in said
+    assert "2  column aesthetic (train row 0: 0; train row 1: 1)" in said
+    code, said = prepare(*words, "out=G", "dry_run=true")
+    assert (code, said) == (0, "")
+    assert not (tmp_path / "G").exists()

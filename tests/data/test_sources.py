@@ -1,6 +1,8 @@
 """Sources of pictures as they lie on people's disks: what each makes of them, and what it says when they are wrong."""
 
+import decimal
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -251,3 +253,68 @@ def test_hugging_face_data_sets(tmp_path: Path) -> None:
         source.pair("train", 2)
     with pytest.raises(ValueError, match=r"has no column 'words' in every split; it has image, text, score"):
         HuggingFace(str(tmp_path / "hf"), caption_column="words")
+
+
+def test_split_names_from_elsewhere_lead_nowhere(tmp_path: Path) -> None:
+    class Evil(Folder):
+        def __init__(self, split: str) -> None:
+            self.splits, self.identity = {split: 1}, {"source": "evil"}
+
+    (tmp_path / "victim").mkdir()
+    for split in ("./../victim/train", "/tmp/x", "", "a" * 300, "a b"):
+        with pytest.raises(ValueError, match=r"source: .* cannot name a split"):
+            prepare(Evil(split), tmp_path / "out")
+    assert not list((tmp_path / "victim").iterdir())
+
+
+def test_links_out_of_the_folder_are_not_followed(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret.txt").write_text("a secret")
+    (tmp_path / "outside.png").write_bytes(picture(1))
+    (folder / "a.txt").unlink()
+    (folder / "a.txt").symlink_to(tmp_path / "secret.txt")
+    (folder / "b.png").unlink()
+    (folder / "b.png").symlink_to(tmp_path / "outside.png")
+    (folder / "inner.png").symlink_to(folder / "deep/c.png")
+    (folder / "inner.txt").write_text("a link within")
+    source = Folder(folder)
+    for row in (0, 1):
+        with pytest.raises(BadPair, match="outside the folder"):
+            source.pair("train", row)
+    assert source.pair("train", 2).captions == ("a link within",)
+    (tmp_path / "t.csv").write_text("path,caption\nb.png,b\ndeep/c.png,c\n")
+    table = Table(tmp_path / "t.csv", images=folder)
+    with pytest.raises(BadPair, match=r"outside the folder: b.png leads to .*outside.png"):
+        table.pair("train", 0)
+
+
+def test_a_pipe_is_no_caption(folder: Path) -> None:
+    (folder / "a.txt").unlink()
+    os.mkfifo(folder / "a.txt")
+    with pytest.raises(BadPair, match=r"missing caption: a\.png: a\.txt is no file"):
+        Folder(folder).pair("train", 0)
+
+
+def test_columns_that_json_does_not_have(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    (tmp_path / "a.png").write_bytes(picture(3))
+    columns = {
+        "path": ["a.png"],
+        "caption": ["a"],
+        "when": pyarrow.array([1], pyarrow.timestamp("s")),
+        "bytes": [b"\xff"],
+        "nan": [float("nan")],
+        "price": pyarrow.array([decimal.Decimal("1.50")], pyarrow.decimal128(10, 2)),
+    }
+    parquet.write_table(pyarrow.table(columns), tmp_path / "t.parquet")
+    prepare(Table(tmp_path / "t.parquet"), tmp_path / "out")
+    (shard,) = split_of(tmp_path / "out", "train", "x")
+    fields = json.loads(shard.read(0)["json"])
+    assert fields == {"path": "a.png", "when": "1970-01-01 00:00:01", "price": "1.50", "captions": ["a"]}
+
+
+def test_long_captions_in_a_csv(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(picture(3))
+    (tmp_path / "t.csv").write_text(f"path,caption\na.png,{'long ' * 60_000}\n")
+    assert len(Table(tmp_path / "t.csv").pair("train", 0).captions[0]) == 300_000 - 1

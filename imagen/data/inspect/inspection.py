@@ -171,14 +171,14 @@ def _cache(path: Path, key: Key, splits: list[Split]) -> dict[str, Any]:
             except ValueError as error:
                 there[seen.shard] = False  # one word of each shard is enough
                 errors.append(plain(error, 1000))
-    captions, most = sum(split.captions for split in splits), int(key.get("max_length", 0))
+    captions, most = sum(split.captions for split in splits), number_of(key, "max_length")
     size = sum(file.stat().st_size for file in path.glob("*.safetensors"))
     return {
         "name": plain(path.name),
         "encoder": {str(k): plain(v) for k, v in key.items()},
         "max_length": most,
         "bytes": size,
-        "padded": round(captions * most * int(key.get("dim", 0)) * 4 / size, 1) if size else None,
+        "padded": round(captions * most * number_of(key, "dim") * 4 / size, 1) if size else None,
         "tokens": described(lengths, TOKENS),
         "cut": share(sum(length >= most > 0 for length in lengths), len(lengths)),
         "shards": sum(len(split.shards) for split in splits),
@@ -199,3 +199,9 @@ def _speed(splits: list[Split]) -> dict[str, Any] | None:
         "megabytes_a_second": round(size / total / 1e6, 2),
         "shares": {part: share(seconds[part], total) for part in PARTS},
     }
+
+
+def number_of(key: Key, name: str) -> int:
+    """An entry of an encoder's key; 0 if the key, a file that anybody may have edited, does not say."""
+    value = key.get(name, 0)
+    return value if type(value) is int else 0

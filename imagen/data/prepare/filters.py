@@ -29,7 +29,7 @@ class Filters:
     max_aspect: float | None = None
     caption_length: list[int | None] = field(default_factory=lambda: [None, None])
     letters: float = 0.0
-    columns: dict[str, list[float | None]] = field(default_factory=dict)
+    columns: dict[str, list[float | None]] | None = None
 
     def __post_init__(self) -> None:
         if self.min_side < 0:
@@ -41,7 +41,7 @@ class Filters:
         if not 0 <= self.letters <= 1:
             raise ValueError(f"filters.letters={self.letters}: a share lies between 0 and 1")
         ranges: Mapping[str, Limits] = {"filters.caption_length": self.caption_length} | {
-            f"filters.columns.{name}": limits for name, limits in self.columns.items()
+            f"filters.columns.{name}": limits for name, limits in (self.columns or {}).items()
         }
         for option, limits in ranges.items():
             if len(limits) != 2 or _empty(*limits):
@@ -60,7 +60,7 @@ class Filters:
             raise Unwanted("too small", _pixels(pair))
         if self.max_aspect is not None and long > self.max_aspect * short:
             raise Unwanted("too long a side", _pixels(pair))
-        for name, limits in self.columns.items():
+        for name, limits in (self.columns or {}).items():
             value = _number(pair.fields.get(name))
             if value is None or _outside(value, limits):
                 raise Unwanted(f"column {name}", f"{str(pair.fields.get(name))[:80]}")
@@ -97,5 +97,5 @@ def _number(value: Any) -> float | None:
         return None
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None

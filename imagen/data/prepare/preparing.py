@@ -1,6 +1,7 @@
 """A source -> a folder of shards, by several processes; killed anywhere, the same call again goes on."""
 
 import errno
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from imagen.data.remote import Cache, Lost, is_address, place_of
 from imagen.data.sources.source import Source, Tars
 from imagen.progress import bar
 
+SPLIT = re.compile(r"\w{1,64}")  # it becomes part of files' names
 FORMAT = 2  # of the index; folders of another one are refused
 
 
@@ -63,6 +65,11 @@ def prepare(
         raise ValueError(f"max_bad={max_bad}: a share lies between 0 and 1")
     if not workers >= 1:
         raise ValueError(f"workers={workers}: give at least 1")
+    for split in source.splits:
+        if not SPLIT.fullmatch(split):
+            raise ValueError(
+                f"source: {split[:80]!r} cannot name a split, which is up to 64 letters, digits and _"
+            )
     folder, filters = Path(folder), filters or Filters()
     settings = {**source.identity, "shard_size": shard_size, "filters": filters.identity}
     settings |= {"duplicates": duplicates, "format": FORMAT}

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -121,7 +122,8 @@ def _changed(tar: Path) -> Callable[[str], object]:
 
 
 def _members(pair: Pair, key: str) -> dict[str, Any]:
-    fields = json.dumps({**pair.fields, "captions": pair.captions}, ensure_ascii=False)
+    kept = {key: value for key, cell in pair.fields.items() if (value := _json(cell)) is not None}
+    fields = json.dumps({**kept, "captions": pair.captions}, ensure_ascii=False)
     try:
         return {
             "__key__": key,
@@ -133,6 +135,17 @@ def _members(pair: Pair, key: str) -> dict[str, Any]:
         raise BadPair("unreadable text", _plain(f"{error.object[:80]} ({error.reason})")) from None
 
 
+def _json(value: Any) -> Any:
+    """A field as JSON can have it: dates and the like as text. None for what it cannot: bytes, numbers that are none."""
+    if isinstance(value, bytes) or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    if isinstance(value, list | tuple):
+        return [_json(member) for member in value]
+    if isinstance(value, dict):
+        return {str(key): _json(member) for key, member in value.items()}
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+
+
 def _plain(text: str) -> str:
-    """Text that UTF-8 can spell."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    """One line of text that UTF-8 can spell."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\n", "\\n").replace("\r", "\\r")

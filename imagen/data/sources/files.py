@@ -12,7 +12,7 @@ def pair_of(folder: Path, name: str, captions: tuple[str, ...], fields: dict[str
     the file when it has no caption or cannot be read to its end."""
     if not captions:
         raise BadPair("empty caption", name)
-    file = folder / name
+    file = inside(folder, name)
     if not file.is_file():  # a folder, or a pipe, which would be waited for without end
         raise BadPair("missing image", f"{name or 'no path'}: no such file")
     try:
@@ -22,6 +22,17 @@ def pair_of(folder: Path, name: str, captions: tuple[str, ...], fields: dict[str
     except BadPair as error:
         raise BadPair(error.kind, f"{name}: {error.reason}") from error
     return Pair(image, extension, size, captions, fields)
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The file `name` of `folder`. BadPair when a link on the way leads out of the folder: data that came from elsewhere
+    may not say which files of this machine are read."""
+    file = folder / name
+    if not file.resolve().is_relative_to(folder.resolve()):
+        raise BadPair(
+            "outside the folder", f"{name} leads to {file.resolve()}: name the folder that holds it"
+        )
+    return file
 
 
 def stripped(captions: list[Any]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from imagen.data.pictures import EXTENSIONS
-from imagen.data.sources.files import pair_of, stripped
+from imagen.data.sources.files import inside, pair_of, stripped
 from imagen.data.sources.source import BadPair, Pair
 
 SPLITS = ("train", "val", "validation", "test")
@@ -41,8 +41,10 @@ class Folder:
     def pair(self, split: str, row: int) -> Pair:
         """See `Source`. Its fields are {"path": name within the folder}."""
         name = self._names[split][row]
-        beside = (self.path / name).with_suffix(".txt")
+        beside = inside(self.path, str(Path(name).with_suffix(".txt")))
         try:
+            if beside.exists() and not beside.is_file():  # a pipe would be waited for without end
+                raise BadPair("missing caption", f"{name}: {beside.name} is no file")
             # utf-8-sig: editors of one system begin every file with a mark
             captions = stripped(beside.read_text(encoding="utf-8-sig").splitlines())
         except FileNotFoundError:

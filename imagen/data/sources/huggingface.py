@@ -71,6 +71,8 @@ class HuggingFace:
             raise BadPair("empty caption", f"row {row}")
         data = picture.get("bytes")
         if data is None and picture.get("path"):
+            if not Path(picture["path"]).is_file():
+                raise BadPair("missing image", f"{picture['path']}: no such file")
             try:
                 data = Path(picture["path"]).read_bytes()
             except OSError as error:

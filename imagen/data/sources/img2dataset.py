@@ -57,6 +57,8 @@ class Img2dataset:
         image, captions = picture_of(sample), said_of(sample)
         if not any(caption.strip() for caption in captions):
             raise BadPair("empty caption", sample["__key__"])
+        if any("\ud800" <= character <= "\udfff" for caption in captions for character in caption):
+            raise BadPair("unreadable text", f"{sample['__key__']}: half a character")
         try:
             fields = json.loads(sample.get("json") or b"{}")
         except (ValueError, RecursionError):

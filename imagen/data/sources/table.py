@@ -64,9 +64,9 @@ class Table:
         self.image_column, self.caption_column, self.split_column = image_column, caption_column, split_column
         self._rows = self._merged(rows)
         for split in self._rows:
-            if not re.fullmatch(r"\w+", split):
+            if not re.fullmatch(r"\w{1,64}", split):
                 raise ValueError(
-                    f"source.path={path}: {split!r} in column {split_column!r} cannot name a split"
+                    f"source.path={path}: {split[:80]!r} in column {split_column!r} cannot name a split"
                 )
         self._refuse_escapes(rows)
         self._refuse_wrong_folder(rows)
@@ -173,6 +173,7 @@ def _cells(path: Path, lines: Any) -> Iterator[dict[str, Any]]:
     tabs = path.suffix == ".tsv"
     # captions often begin with a quotation mark; between tabs it must not swallow the lines that follow
     quoting = csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL
+    csv.field_size_limit(1 << 24)
     try:
         reader = csv.DictReader(lines, delimiter=DELIMITERS[path.suffix], quoting=quoting, restval="")
         for column, times in Counter(reader.fieldnames or ()).items():
