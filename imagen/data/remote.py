@@ -38,6 +38,9 @@ OURS = re.compile(r"[0-9a-f]{40}(\.[a-z0-9]{1,12})?(\.part)?")  # the only names
 LATER = (408, 425, 429)  # of the 4xx, those that another try may change
 
 
+SLACK = 1 << 20  # bytes beyond what a file should have, before it is given up unread
+
+
 class Lost(OSError):
     """A remote file that cannot be had; in words, with its address. `gone`: the server says that there is none, or none
     for us (403, 404, 410)."""
@@ -136,7 +139,7 @@ class Cache:
             try:
                 if size is not None:
                     self._evict(size)
-                for wanted in (self._fetch(url, part, size or self.max_bytes), size):
+                for wanted in (self._fetch(url, part, (size or self.max_bytes) + SLACK), size):
                     if wanted is not None and part.stat().st_size != wanted:
                         raise ValueError(f"{part.stat().st_size} bytes came, not {wanted}")
                 self._evict(part.stat().st_size, part)
@@ -222,7 +225,9 @@ def _bound(most: int) -> Any:
         def relative_update(self, inc: int = 1) -> None:
             super().relative_update(inc)
             if self.value > most:
-                raise ValueError(f"more than {most} bytes came")
+                raise ValueError(
+                    f"more than {most} bytes came, which is more than it has, or than cache.max_gb"
+                )
 
     return Bound()
 
