@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -161,6 +162,11 @@ def said_of(sample: dict[str, Any]) -> tuple[str, ...]:
     except (ValueError, RecursionError) as error:
         raise BadPair("unreadable text", f"{key}: {type(error).__name__}") from None
     raise BadPair("missing caption", f"{key} has neither a txt nor a caption in a json")
+
+
+def half_character(caption: str) -> bool:
+    """Whether a caption has half of a character, which JSON can spell, and encoders and UTF-8 cannot."""
+    return re.search("[\ud800-\udfff]", caption) is not None
 
 
 def picture_of(sample: dict[str, Any]) -> bytes:

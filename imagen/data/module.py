@@ -10,8 +10,8 @@ from imagen.data.index import splits_of
 from imagen.data.order import Mixture, Order
 from imagen.data.pictures import in_range
 from imagen.data.pipeline import Batch, Batches, FromMemory, FromShards, Reader, Texts, whole_batch
-from imagen.data.prepare.embedding import remote_embeddings
 from imagen.data.remote import Cache, Remote
+from imagen.data.remote_embeddings import remote_embeddings
 from imagen.data.shards import Shard, folder_at, split_of
 from imagen.text import Embeddings, TextEncoder, embedding_keys, open_embeddings
 
@@ -23,10 +23,10 @@ class Shards(LightningDataModule):
     """Batches of shards that imagen-prepare wrote, or of any WebDataset tars of pictures and captions.
 
     `train`, `val`: a folder, of which the splits train and val (or test) are taken, a pattern of tars, the address of
-    either (imagen.data.remote), or a list of those; `val=None` takes the training folders' own, as far as they have one. `weights`: of several training sets, in
-    what proportion they are mixed, exactly at every time of the run, each starting again on its own; None: by their
-    sizes. `resolution`: side R of the square that is cut
-    from a picture and resized; `crop`: "center" or "random" (along the long side). `flip`: mirror half of the pictures,
+    either (imagen.data.remote), or a list of those; `val=None` takes the training folders' own, as far as they have one.
+    `weights`: of several training sets, in what proportion they are mixed, exactly at every time of the run, each
+    starting again on its own; None: by their sizes. `resolution`: side R of the square that is cut from a picture and
+    resized; `crop`: "center" or "random" (along the long side). `flip`: mirror half of the pictures,
     but those whose caption names a side. `patch`: training gets only a square of so many pixels of each picture, anywhere
     in it: what a super-resolution stage that learns on crops needs of a large one. `batch_size`: pairs a
     step, divided among the ranks and micro-batches. `encoder`: the frozen text encoder; it is used on the

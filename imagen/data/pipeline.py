@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from imagen.data.members import picture_of, said_of
+from imagen.data.members import half_character, picture_of, said_of
 from imagen.data.order import Mixture, Order, chance
 from imagen.data.pictures import Patch, decode, fit
 from imagen.data.shards import Shard
@@ -179,7 +179,7 @@ class Batches(IterableDataset):
         number = int(chance(self.seed, position, "caption") * len(captions))
         if not captions[number].strip():
             raise BadPair("empty caption", key)
-        if re.search("[\ud800-\udfff]", captions[number]):  # JSON can spell them, encoders cannot read them
+        if half_character(captions[number]):
             raise BadPair("unreadable text", f"{key}: half a character")
         if self.flip and not SIDES.search(captions[number]) and chance(self.seed, position, "flip") < 0.5:
             picture = picture[:, ::-1]

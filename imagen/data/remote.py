@@ -35,10 +35,8 @@ EXTRA = ("aiohttp",)  # those that come with imagen-cascade[remote]
 SPARED = 60.0  # seconds in which a process does not ask again for what it could not get
 LONGEST_PAUSE = 60.0  # seconds between two tries
 OURS = re.compile(r"[0-9a-f]{40}(\.[a-z0-9]{1,12})?(\.part)?")  # the only names that are ever deleted
-LATER = (408, 425, 429)  # of the 4xx, those that another try may change
-
-
 SLACK = 1 << 20  # bytes beyond what a file should have, before it is given up unread
+LATER = (408, 425, 429)  # of the 4xx, those that another try may change
 
 
 class Lost(OSError):

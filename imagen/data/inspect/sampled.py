@@ -2,7 +2,6 @@
 
 import os
 import random
-import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ import numpy as np
 
 from imagen.data.index import digest, path_of, read_shard_index, splits_of
 from imagen.data.inspect.wording import plain
-from imagen.data.members import captions_of, picture_of
+from imagen.data.members import captions_of, half_character, picture_of
 from imagen.data.pictures import EXTENSIONS, decode, fit, size_of
 from imagen.data.shards import Shard, split_of
 from imagen.data.sources.source import BadPair
@@ -212,7 +211,7 @@ def _look(split: Split, number: int, row: int, resolution: int) -> None:
         size = size_of(data)
         if not captions or not all(caption.strip() for caption in captions):
             raise BadPair("empty caption", "no caption" if not captions else "one of its captions is blank")
-        if any(re.search("[\ud800-\udfff]", caption) for caption in captions):
+        if any(map(half_character, captions)):
             raise BadPair("unreadable text", "half a character")
     except BadPair as bad:
         reason = bad.reason.removeprefix(f"{key}: ")

@@ -34,11 +34,6 @@ class Job:
     rows: range
     tar: str | None = None
 
-    @property
-    def remote(self) -> bool:
-        """Whether that tar lies at an address: what was indexed is taken for what is there, as asking takes long."""
-        return self.tar is not None and is_address(self.tar)
-
 
 def prepare(
     source: Source | Tars,
@@ -77,14 +72,14 @@ def prepare(
     total = None if any(job.tar for job in jobs) else sum(len(job.rows) for job in jobs)
     cache = cache or Cache()
     for job in jobs:
-        if job.tar and job.remote:
-            cache.check(job.tar, "source.path")
+        if is_address(job.tar or ""):
+            cache.check(str(job.tar), "source.path")
     with alone(folder):
         claim(folder, settings)
         if (folder / "index.json").exists():
             index = read_index(folder)
             shards = [shard for split in index["splits"].values() for shard in split["shards"]]
-            if all(map(_whole, [folder] * len(shards), shards)):
+            if all(path_of(folder, s["name"]).exists() and _whole(folder, s, s.get("url")) for s in shards):
                 return index
         for part in folder.glob(".*.tar.part"):
             part.unlink()
@@ -188,19 +183,16 @@ def _there(folder: Path, job: Job) -> Index | None:
     if not path.exists():
         return None
     index = read_shard_index(path)
-    if job.remote:
-        return index
-    tar = Path(job.tar) if job.tar else folder / index["name"]
-    return index if tar.is_file() and tar.stat().st_size == index["bytes"] else None
+    return index if _whole(folder, index, job.tar) else None
 
 
-def _whole(folder: Path, shard: Index) -> bool:
-    """Whether a shard's tar and index are there, as far as can be told without reading them."""
-    indexed = path_of(folder, shard["name"]).exists()
-    if is_address(shard.get("url", "")):
-        return indexed
-    tar = Path(shard["url"]) if "url" in shard else folder / shard["name"]
-    return indexed and tar.is_file() and tar.stat().st_size == shard["bytes"]
+def _whole(folder: Path, shard: Index, elsewhere: str | None) -> bool:
+    """Whether a shard's tar, in the folder or `elsewhere`, is there, as far as can be told without reading it. At an
+    address what was indexed is taken for what is there, as asking takes long."""
+    if is_address(elsewhere or ""):
+        return True
+    tar = Path(elsewhere) if elsewhere else folder / shard["name"]
+    return tar.is_file() and tar.stat().st_size == shard["bytes"]
 
 
 def _forget_bad(folder: Path, job: Job) -> None:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from imagen.data.members import picture_of, said_of
+from imagen.data.members import half_character, picture_of, said_of
 from imagen.data.pictures import size_of
 from imagen.data.remote import is_address, names_tars
 from imagen.data.shards import addresses
@@ -57,7 +57,7 @@ class Img2dataset:
         image, captions = picture_of(sample), said_of(sample)
         if not any(caption.strip() for caption in captions):
             raise BadPair("empty caption", sample["__key__"])
-        if any("\ud800" <= character <= "\udfff" for caption in captions for character in caption):
+        if any(map(half_character, captions)):
             raise BadPair("unreadable text", f"{sample['__key__']}: half a character")
         try:
             fields = json.loads(sample.get("json") or b"{}")
