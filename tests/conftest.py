@@ -1,6 +1,8 @@
 """Shared by all tests: no network, few threads, toy sizes."""
 
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 # before torch and transformers are imported: tests are offline
@@ -10,6 +12,7 @@ os.environ.update(
 
 import pytest
 
+Called = Callable[..., tuple[int, str, str]]
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -23,6 +26,26 @@ def shared() -> Path:
             f"no photos and prompt suites at {folder}: set IMAGEN_SHARED to the folder that holds data/"
         )
     return folder / "data"
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Called:
+    """called(main, *words): a program as a person calls it in tmp_path -> exit code, stdout, stderr."""
+
+    def run(main: Callable[[], None], *words: str) -> tuple[int, str, str]:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["imagen", *words])
+        capsys.readouterr()
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        else:
+            code = 0
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
 
 
 @pytest.fixture(scope="session")

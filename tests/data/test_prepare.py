@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,21 +18,13 @@ Prepare = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def prepare(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Prepare:
+def prepare(called: Callable[..., tuple[int, str, str]]) -> Prepare:
     """Calls it with words; returns the exit code and what it said (what went wrong, if anything did)."""
 
     def run(*words: str) -> tuple[int, str]:
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["imagen-prepare", *words])
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        else:
-            code = 0
-        said = capsys.readouterr()
-        errors = [line for line in said.err.splitlines() if line.startswith("error: ")]
-        return code, "\n".join(errors) if code else said.out
+        code, out, err = called(main, *words)
+        errors = [line for line in err.splitlines() if line.startswith("error: ")]
+        return code, "\n".join(errors) if code else out
 
     return run
 

@@ -3,7 +3,6 @@
 import io
 import json
 import re
-import sys
 import tarfile
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -47,21 +46,12 @@ class Tags(HTMLParser):
 
 
 @pytest.fixture
-def look(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Look:
+def look(called: Callable[..., tuple[int, str, str]]) -> Look:
     """Calls it with words in tmp_path; returns the exit code and the lines it printed, or its errors."""
 
     def run(*words: str) -> tuple[int, list[str]]:
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["imagen-inspect", *words])
-        capsys.readouterr()
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        else:
-            code = 0
-        said = capsys.readouterr()
-        return code, (said.err if code else said.out).splitlines()
+        code, out, err = called(main, *words)
+        return code, (err if code else out).splitlines()
 
     return run
 
