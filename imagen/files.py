@@ -58,3 +58,11 @@ def read_json(path: str | Path, remedy: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"{path} is damaged (no object, but {type(content).__name__}); {remedy}")
     return content
+
+
+def size_in_words(size: float) -> str:
+    """Bytes for people: "17 bytes", "3.4 MB", "1.2 TB"."""
+    for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if size >= unit:
+            return f"{size / unit:.1f} {name}"
+    return f"{size:.0f} bytes"

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from html.parser import HTMLParser
 from pathlib import Path
 
 # before torch and transformers are imported: tests are offline
@@ -12,6 +13,7 @@ os.environ.update(
 
 import pytest
 
+Tags = Callable[[str], list[tuple[str, dict[str, str | None]]]]
 Called = Callable[..., tuple[int, str, str]]
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -46,6 +48,39 @@ def called(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
         return code, said.out, said.err
 
     return run
+
+
+class _Balanced(HTMLParser):
+    """Collects tags; fails on one that is closed without having been opened last."""
+
+    VOID = frozenset({"meta", "img", "br", "polyline"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="session")
+def tags() -> Tags:
+    """tags(page): the tags of an HTML page with their attributes, all of which are closed in order."""
+
+    def found(page: str) -> list[tuple[str, dict[str, str | None]]]:
+        parser = _Balanced()
+        parser.feed(page)
+        assert not parser.open
+        return parser.seen
+
+    return found
 
 
 @pytest.fixture(scope="session")

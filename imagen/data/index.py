@@ -140,8 +140,8 @@ def splits_of(folder: Path | Remote, option: str) -> dict[str, Any]:
             return read_index(folder)["splits"]
         except Lost as error:
             raise ValueError(
-                f"{option}={folder}: {error}: give the address of a folder that imagen-prepare wrote, or of tars, such as "
-                f"{folder}/{{00000..00009}}.tar"
+                f"{option}={folder}: {error}: try again when it can be reached, or give the address of a folder that "
+                f"imagen-prepare wrote, or of tars, such as {str(folder).rstrip('/')}/{{00000..00009}}.tar"
             ) from None
     if not (folder / "index.json").exists():
         raise ValueError(

@@ -270,14 +270,15 @@ def _embeddings(caches: Sequence[dict[str, Any]]) -> list[str]:
     good = [cache for cache in caches if "error" not in cache]
     if not good:
         return []
-    rows = [["text embeddings", "shards", "MB", "padded float32 would be", "width", "longest", "cut off"]]
+    rows = [["text embeddings", "shards", "MB", "padded float32 would be", "width", "limit", "cut off"]]
     for cache in good:
         shards = f"{cache['shards'] - cache['missing']['shards']:,} of {cache['shards']:,}"
         times = "" if cache["padded"] is None else f"{cache['padded']:,.0f} times that"
         sizes = [f"{cache['bytes'] / 1e6:,.1f}", times, cache["encoder"].get("dim", "")]
         rows.append([cache["name"], shards, *sizes, f"{cache['max_length']} tokens", percent(cache["cut"])])
     histograms = [
-        _histogram(f"Tokens a caption, {cache['name']}", cache["tokens"], whole=True) for cache in good
+        _histogram(f"Tokens of one caption of each pair read, {cache['name']}", cache["tokens"], whole=True)
+        for cache in good
     ]
     return ["<h2>Text embeddings</h2>", table(rows), '<p></p><div class="numbers">', *histograms, "</div>"]
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from imagen.data.prepare.embedding import embed
+from imagen.files import size_in_words
 from imagen.programs.build import build, program
 from imagen.programs.prepare import devices_of
 from imagen.text import embedding_keys
@@ -15,13 +16,13 @@ def main(cfg: DictConfig) -> None:
     """Embed what has no embeddings yet, then say what is there."""
     devices, folder = devices_of(cfg.device), Path(cfg.data.path)
     encoders = [build(cfg.text).to(device) for device in devices]
-    captions = embed(folder, encoders)
+    captions = embed(folder, encoders, cache=build(cfg.cache))
     key = encoders[0].key
     (where,) = (path for path, stored in embedding_keys(folder).items() if stored == key)
     size = sum(file.stat().st_size for file in where.glob("*.safetensors"))
     padded = captions * key["max_length"] * key["dim"] * 4
     print(
-        f"{where}: {captions} captions, {size / 1e6:.1f} MB; padded float32 would be {padded / size:.0f} times that"
+        f"{where}: {captions} captions, {size_in_words(size)}; padded float32 would be {padded / size:.0f} times that"
     )
 
 

@@ -11,6 +11,7 @@ from imagen.data.index import read_index
 from imagen.data.prepare.embedding import embed
 from imagen.data.prepare.estimate import estimate
 from imagen.data.prepare.preparing import described, prepare
+from imagen.files import size_in_words
 from imagen.programs.build import build, program
 
 
@@ -25,15 +26,15 @@ def main(cfg: DictConfig) -> None:
     cache = build(cfg.cache)
     encoders = [build(cfg.text) for _ in devices_of(cfg.device)] if cfg.embed else []
     if not (out / "index.json").exists():
-        needed = estimate(source, encoders[0].dim if encoders else 0)
+        needed = estimate(source, encoders[0].dim if encoders else 0, filters)
         free = shutil.disk_usage(next(p for p in (out, *out.absolute().parents) if p.exists())).free
-        sys.stderr.write(f"{needed}; {free / 1e9:.1f} GB are free at {out}\n")
+        sys.stderr.write(f"{needed}; {size_in_words(free)} are free at {out}\n")
         if cfg.dry_run:
             return
         there = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
         if needed.bytes > free + there:
             raise ValueError(
-                f"out={out}: {needed.bytes / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB free: choose a larger disk"
+                f"out={out}: {size_in_words(needed.bytes)} are needed and {size_in_words(free)} free: choose a larger disk"
             )
     elif cfg.dry_run:
         print(described(out, read_index(out)))

@@ -50,7 +50,7 @@ def main(cfg: DictConfig) -> None:
             else:
                 made = cascade.upscale(picture.expand(len(seeds), -1, -1, -1), prompts, seeds, **how)
             record.add(prompts, seeds, dict(zip(names[-len(made) :], made)))
-    grid = record.grid(all_prompts, all_seeds)
+    grid = record.grid(all_prompts, all_seeds, picture)
     there = len(wanted) - len(missing)
     print(f"{len(missing)} pictures made, {there} were there: {record.folder}; all in {grid}")
 

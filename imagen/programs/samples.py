@@ -88,16 +88,21 @@ class Record:
                 self.content["samples"].append(entry)
             self._save()
 
-    def grid(self, prompts: Sequence[str], seeds: Sequence[int]) -> Path:
+    def grid(self, prompts: Sequence[str], seeds: Sequence[int], given: Tensor | None = None) -> Path:
         """grid.png of the last stage, all there: a row a prompt (the first 64), a column a seed (the first
-        16)."""
+        16); before them the picture (1, 3, r, r) that was enlarged, if one was `given`."""
         prompts, seeds, samples = prompts[:64], seeds[:16], self.samples
         pictures = [
             [_read_png(self.folder / samples[prompt, seed]["file"]) for seed in seeds] for prompt in prompts
         ]
-        path = self.folder / "grid.png"
+        columns, path = [f"seed {seed}" for seed in seeds], self.folder / "grid.png"
+        if given is not None:
+            side = pictures[0][0].shape[1]
+            shown = Image.fromarray(to_uint8(given)[0]).resize((side, side), Image.Resampling.NEAREST)
+            columns = [f"given, {given.shape[-1]} px", *columns]
+            pictures = [[np.asarray(shown), *row] for row in pictures]
         with self._writing():
-            _write_png(captioned_grid(np.stack(pictures), prompts, [f"seed {seed}" for seed in seeds]), path)
+            _write_png(captioned_grid(np.stack(pictures), prompts, columns), path)
         return path
 
     def _save(self) -> None:

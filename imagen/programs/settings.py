@@ -67,6 +67,7 @@ class Embed(TypedDict):
 
     data: Place
     device: Device | list[Device]
+    cache: Part
     text: Part
 
 

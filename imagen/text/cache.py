@@ -87,7 +87,7 @@ def open_embeddings(folder: str | Path, key: Key) -> "Embeddings":
     there = embedding_keys(folder)
     if not there:
         raise ValueError(
-            f"{folder} has no text embeddings: make them with imagen-prepare out={folder} text=..."
+            f"{folder} has no text embeddings: make them with imagen-embed data={folder} text=..."
         )
     for path, stored in there.items():
         if not differences(stored, key):
@@ -101,7 +101,7 @@ def another(folder: object, stored: Key, wanted: Key) -> str:
     return (
         f"the text embeddings in {folder} are of another encoder than the one configured: "
         + "; ".join(differences(stored, wanted))
-        + ": choose that encoder (text=...), or embed again with imagen-prepare"
+        + ": choose that encoder (text=...), or embed with this one too: imagen-embed data={folder} text=..."
     )
 
 

@@ -150,10 +150,12 @@ def test_the_help_names_every_option(group: str) -> None:
         assert re.search(rf"[ (]({option.stem}|{short})[ ,;:)\n]", text), f"{group}={option.stem}"
 
 
-@pytest.mark.parametrize("name", ["data/shards", "trainer/auto", "previews/grid"])
+@pytest.mark.parametrize("name", ["data/shards", "cache/copies", "trainer/auto", "previews/grid"])
 def test_the_help_names_every_setting(name: str) -> None:
     text = (CONF / "train.yaml").read_text().split("template:")[1]
-    wanted = set(yaml.safe_load((CONF / f"{name}.yaml").read_text())) - {"_target_"}
+    wanted = set(yaml.safe_load((CONF / f"{name}.yaml").read_text())) - {"_target_", "defaults"} | (
+        {"cache"} if name == "data/shards" else set()
+    )
     followed = (
         {"resolution", "encoder", "seed"} if name == "data/shards" else {"sampler", "thresholds", "seed"}
     )

@@ -1,6 +1,6 @@
 """imagen-embed as a person calls it: one more encoder beside the shards, which stay as they are."""
 
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,8 @@ from imagen.data.sources.shapes import Shapes
 from imagen.programs.embed import main
 from imagen.text import HashedWords, open_embeddings
 
+Called = Callable[..., tuple[int, str, str]]
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -17,28 +19,16 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
-def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["imagen-embed", *words])
-    try:
-        main()
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
-
-
-def test_another_encoder_leaves_the_pictures_alone(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_another_encoder_leaves_the_pictures_alone(folder: Path, called: Called) -> None:
     before = {p: p.stat().st_mtime_ns for p in folder.glob("*.tar")}
     words = (f"data={folder}", "text=hashed_words", "text.dim=8")
-    assert call(monkeypatch, *words, "device=[cpu,cpu]") == 0
-    said = capsys.readouterr().out
+    code, said, _ = called(main, *words, "device=[cpu,cpu]")
+    assert code == 0
     assert said.startswith(f"{folder}/text/hashed_words-")
     assert "captions, " in said
     assert len(open_embeddings(folder, HashedWords(8).configured)("train-000000.tar")) >= 4
     assert {p: p.stat().st_mtime_ns for p in folder.glob("*.tar")} == before
-    assert call(monkeypatch, *words) == 0
-    assert capsys.readouterr().out == said
+    assert called(main, *words)[:2] == (0, said)
 
 
 @pytest.mark.parametrize(
@@ -49,15 +39,9 @@ def test_another_encoder_leaves_the_pictures_alone(
         (("data={folder}", "device=[cpu,gpu9]"), "device="),
     ],
 )
-def test_one_clear_line(
-    folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    words: tuple[str, ...],
-    message: str,
-) -> None:
+def test_one_clear_line(folder: Path, called: Called, words: tuple[str, ...], message: str) -> None:
     places = {"none": folder.parent / "none", "folder": folder}
-    assert call(monkeypatch, *(word.format(**places) for word in words)) == 2
-    error = capsys.readouterr().err
+    code, _, error = called(main, *(word.format(**places) for word in words))
+    assert code == 2
     assert error.startswith(f"error: {message.format(**places)}")
     assert error.count("\n") == 1

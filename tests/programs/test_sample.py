@@ -90,6 +90,7 @@ def test_a_picture_of_ones_own(run: Callable[..., Path], tmp_path: Path) -> None
     Image.fromarray(np.full((9, 12, 3), 200, np.uint8)).save(own)
     out = run("prompts=[a cat]", f"picture={own}")
     assert list(record(out)["samples"][0]["files"]) == ["sr16"]
+    assert Image.open(out / "grid.png").width == 150 + 2 * (96 + 4), "the picture given, and its enlargement"
 
 
 @pytest.mark.parametrize(

@@ -165,7 +165,7 @@ def test_a_damaged_key_is_named(tmp_path: Path, text: str) -> None:
 
 
 def test_another_encoder_is_refused_by_the_entries_that_differ(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="has no text embeddings: make them with imagen-prepare"):
+    with pytest.raises(ValueError, match="has no text embeddings: make them with imagen-embed"):
         open_embeddings(tmp_path, Counting().configured)
     write_embeddings(tmp_path, "a.tar", CAPTIONS, Counting(dim=8))
     with pytest.raises(ValueError, match="another encoder than the one configured: dim is 8 there, 12 here"):

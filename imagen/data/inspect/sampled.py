@@ -12,7 +12,7 @@ import numpy as np
 
 from imagen.data.index import digest, path_of, read_shard_index, splits_of
 from imagen.data.inspect.wording import plain
-from imagen.data.members import captions_of, half_character, picture_of
+from imagen.data.members import captions_of, half_character, picture_of, said_of
 from imagen.data.pictures import EXTENSIONS, decode, fit, size_of
 from imagen.data.shards import Shard, split_of
 from imagen.data.sources.source import BadPair
@@ -205,12 +205,12 @@ def _look(split: Split, number: int, row: int, resolution: int) -> None:
     try:
         sample = timed("read", shard.read, row)
         key = sample["__key__"]
-        data, captions = picture_of(sample), captions_of(sample)
+        data = picture_of(sample)
         image = timed("decode", decode, data, resolution)
         picture = timed("resize", fit, image, resolution)
-        size = size_of(data)
-        if not captions or not all(caption.strip() for caption in captions):
-            raise BadPair("empty caption", "no caption" if not captions else "one of its captions is blank")
+        size, captions = size_of(data), said_of(sample)
+        if not all(caption.strip() for caption in captions):
+            raise BadPair("empty caption", "one of its captions is blank")
         if any(map(half_character, captions)):
             raise BadPair("unreadable text", "half a character")
     except BadPair as bad:

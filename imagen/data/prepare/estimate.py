@@ -1,72 +1,114 @@
-"""How much disk a data set will take, before it is written: by a few rows of it."""
+"""How much disk a data set will take, before it is written: by a few pairs of it."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
+from imagen.data.members import scan
+from imagen.data.prepare.filters import Filters
 from imagen.data.remote import is_address
 from imagen.data.sources.source import LeftOut, Pair, Source, Tars
+from imagen.files import size_in_words
 
-LOOKED_AT = 64  # rows
+LOOKED_AT = 64  # pairs of a split
 HEADERS = 3 * 1024  # bytes of a pair's three tar headers and of filling up to whole blocks
 INDEX = 100  # bytes of a pair in the index, about
 CHARACTERS = 4  # of a caption a token, about
-PICTURE = 100_000  # bytes of a pair in a tar of others, about
 REMOTE = 10_000  # pairs of a tar that lies elsewhere: what img2dataset puts into one unless told otherwise
+REMOTE_TOKENS = 20  # of a caption there
 
 
-@dataclass(frozen=True)
+@dataclass
 class Estimate:
-    """What a source will take. `bytes`: `shards` and `embeddings` together."""
+    """What a source will take. `pairs`: that will be left, of `looked` pairs that were looked at and all others alike;
+    `left_out`: kind -> how many of those looked at. `shards`, `embeddings`: bytes on disk, `bytes` together."""
 
-    pairs: int
-    shards: int
-    embeddings: int
+    pairs: int = 0
+    shards: int = 0
+    embeddings: int = 0
+    looked: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
 
     @property
     def bytes(self) -> int:
         return self.shards + self.embeddings
 
+    def add(self, pairs: int, some: "Some", each: float, dim: int) -> None:
+        """A split of so many `pairs`, of which `some` were looked at; those that are wanted take `each` bytes."""
+        self.looked += some.looked
+        for kind, count in some.left_out.items():
+            self.left_out[kind] = self.left_out.get(kind, 0) + count
+        if some.pairs:
+            kept = pairs * len(some.pairs) / some.looked
+            self.pairs += round(kept)
+            self.shards += round(kept * each)
+            self.embeddings += round(kept * sum(map(_tokens, some.pairs)) * dim * 2 / len(some.pairs))
+
     def __str__(self) -> str:
-        return (
-            f"about {self.pairs:,} pairs: {self.shards / 1e9:.2f} GB of shards, {self.embeddings / 1e9:.2f} GB of "
+        words = (
+            f"about {self.pairs:,} pairs: {size_in_words(self.shards)} of shards, {size_in_words(self.embeddings)} of "
             "text embeddings"
         )
+        if self.left_out:
+            kinds = ", ".join(f"{count} {kind}" for kind, count in self.left_out.items())
+            words += f" (of {self.looked} pairs looked at, left out: {kinds})"
+        return words
 
 
-def estimate(source: Source | Tars, dim: int) -> Estimate:
-    """Of all splits, by the mean of `LOOKED_AT` rows spread over each; embeddings of width `dim` in half precision, 0
-    for none. Of tars that stay where they are, by their sizes: their pictures are taken for 100 kB; remote ones, which are
-    not asked, for 10,000 pairs each."""
-    pairs = shards = embeddings = 0
+@dataclass
+class Some:
+    """Pairs of a split that were looked at: the wanted ones, and how many of each kind were left out."""
+
+    pairs: list[Pair] = field(default_factory=list)
+    left_out: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def looked(self) -> int:
+        return len(self.pairs) + sum(self.left_out.values())
+
+
+def estimate(source: Source | Tars, dim: int, filters: Filters | None = None) -> Estimate:
+    """Of all splits, by `LOOKED_AT` rows spread over each, as `filters` let them through; embeddings of width `dim` in
+    half precision, 0 for none. Of tars that stay where they are, by the first pairs of the first and the sizes of all;
+    remote ones, which are not asked, are taken for 10,000 pairs each."""
+    found, filters = Estimate(), filters or Filters()
     for split, content in source.splits.items():
         if isinstance(content, int):
-            step = max(content // LOOKED_AT, 1)
-            some = [
-                pair for row in range(0, content, step) if (pair := _pair(source, split, row)) is not None
-            ]
-            if not some:
-                continue
-            each = sum(len(p.image) + len(str(p.fields)) + 2 * _characters(p) + HEADERS + INDEX for p in some)
-            pairs += content
-            shards += content * each // len(some)
-            embeddings += content * sum(_tokens(p) for p in some) * dim * 2 // len(some)
+            some, rows = Some(), range(0, content, max(content // LOOKED_AT, 1))
+            for row in rows:
+                _look(some, filters, source.pair, split, row)
+            found.add(content, some, _mean([_bytes(pair) for pair in some.pairs]), dim)
+        elif all(map(is_address, content)):
+            pairs = REMOTE * len(content)
+            found.pairs += pairs
+            found.shards += pairs * INDEX
+            found.embeddings += pairs * REMOTE_TOKENS * dim * 2
         else:
-            count = sum(REMOTE if is_address(tar) else Path(tar).stat().st_size // PICTURE for tar in content)
-            pairs += count
-            shards += count * INDEX
-            embeddings += count * 20 * dim * 2
-    return Estimate(pairs, shards, embeddings)
+            some, end = Some(), 0
+            for entry in islice(scan(Path(content[0]), lambda words: None, pictures=True), LOOKED_AT):
+                _look(some, filters, source.pair, entry.sample)
+                end = entry.end
+            if end:
+                pairs = sum(Path(tar).stat().st_size for tar in content) * some.looked // end
+                found.add(pairs, some, INDEX, dim)
+    return found
 
 
-def _pair(source: Source | Tars, split: str, row: int) -> Pair | None:
+def _look(some: Some, filters: Filters, pair: Callable[..., Pair], *which: Any) -> None:
     try:
-        return source.pair(split, row)  # type: ignore[call-arg, arg-type]
-    except LeftOut:
-        return None
+        some.pairs.append(filters(pair(*which)))
+    except LeftOut as why:
+        some.left_out[why.kind] = some.left_out.get(why.kind, 0) + 1
 
 
-def _characters(pair: Pair) -> int:
-    return sum(map(len, pair.captions))
+def _bytes(pair: Pair) -> int:
+    return len(pair.image) + len(str(pair.fields)) + 2 * sum(map(len, pair.captions)) + HEADERS + INDEX
+
+
+def _mean(values: list[int]) -> float:
+    return sum(values) / len(values) if values else 0.0
 
 
 def _tokens(pair: Pair) -> int:

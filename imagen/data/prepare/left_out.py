@@ -16,41 +16,40 @@ class LeftOut:
         self.kinds: dict[str, int] = {}
         self.examples: dict[str, list[str]] = {}
 
-    def add(self, name: str, left_out: list[Index]) -> None:
-        """What shard `name` left out. ValueError when that is too many of all rows."""
-        split = name.rpartition("-")[0]
+    def add(self, where: str, left_out: list[Index]) -> None:
+        """What a shard left out; `where` its rows are from, for people. ValueError when that is too many of all rows."""
         for part in left_out:
             kind, row, reason = part["kind"], part["row"], part["reason"]
-            self._count(kind, f"{split} row {row}: {reason.removeprefix(kind + ': ')}".rstrip(": "))
+            self._count(kind, f"{where} row {row}: {reason.removeprefix(kind + ': ')}".rstrip(": "))
             if part["bad"]:
-                self.bad, self.first = self.bad + 1, self.first or f"row {row}: {reason}"
+                self.bad, self.first = self.bad + 1, self.first or f"{where} row {row}: {reason}"
         if self.total is not None:
             self.refuse(self.total)
 
-    def add_duplicates(self, name: str, numbers: list[int]) -> None:
-        """The pairs of shard `name` that equal earlier ones."""
-        for number in numbers:
-            self._count(DUPLICATE, f"{name} pair {number}")
+    def add_duplicates(self, count: int, examples: list[str]) -> None:
+        """Pairs whose picture came before; a few of them, named."""
+        for number in range(count):
+            self._count(DUPLICATE, examples[number] if number < len(examples) else "")
 
     def refuse(self, rows: int) -> None:
         """ValueError when too many of all `rows` are unusable."""
         if self.bad > self.max_bad * rows:
             raise ValueError(
-                f"{self._told()}: more than max_bad={self.max_bad} of all {rows}; put them right, or give a larger max_bad="
+                f"{self.bad} pairs cannot be used (the first is {self.first}): more than max_bad={self.max_bad} of all "
+                f"{rows}; put them right, or give a larger max_bad="
             )
 
-    def refuse_all(self, left: int) -> None:
-        """ValueError when no pair is `left`."""
-        if not left and self.bad:
-            raise ValueError(f"{self._told()}: nothing is left to train on")
-        if not left:
-            kinds = ", ".join(f"{kind} {count}" for kind, count in self.kinds.items()) or "no pairs at all"
-            raise ValueError(f"nothing is left to train on ({kinds}): loosen filters=")
+    def refuse_all(self) -> None:
+        """ValueError: no pair is left."""
+        if not self.kinds:
+            raise ValueError("nothing to train on: the source has no pairs at all")
+        kinds = "; ".join(
+            f"{count:,} {kind} ({self.examples[kind][0]})" for kind, count in self.kinds.items()
+        )
+        remedy = "put them right" if self.bad == sum(self.kinds.values()) else "loosen filters="
+        raise ValueError(f"nothing is left to train on: {kinds}: {remedy}")
 
     def _count(self, kind: str, example: str) -> None:
         self.kinds[kind] = self.kinds.get(kind, 0) + 1
         if self.kinds[kind] <= NAMED:
             self.examples.setdefault(kind, []).append(example)
-
-    def _told(self) -> str:
-        return f"{self.bad} pairs cannot be used (the first is {self.first})"

@@ -1,6 +1,7 @@
 """A source -> a folder of shards, by several processes; killed anywhere, the same call again goes on."""
 
 import errno
+import itertools
 import re
 import shutil
 from collections.abc import Iterator
@@ -14,11 +15,12 @@ import numpy as np
 from imagen.data.index import Index, path_of, read_index, read_shard_index, write_index
 from imagen.data.prepare.claim import alone, claim
 from imagen.data.prepare.filters import Filters
-from imagen.data.prepare.left_out import LeftOut
+from imagen.data.prepare.left_out import NAMED, LeftOut
 from imagen.data.prepare.processes import Tick, each
 from imagen.data.prepare.writing import index_tar, write_shard
 from imagen.data.remote import Cache, Lost, is_address, place_of
 from imagen.data.sources.source import Source, Tars
+from imagen.files import size_in_words
 from imagen.progress import bar
 
 SPLIT = re.compile(r"\w{1,64}")  # it becomes part of files' names
@@ -33,6 +35,11 @@ class Job:
     name: str
     rows: range
     tar: str | None = None
+
+    @property
+    def where(self) -> str:
+        """Where its rows are from, for people."""
+        return self.tar.rpartition("/")[2] if self.tar else self.split
 
 
 def prepare(
@@ -93,7 +100,10 @@ def prepare(
                 _forget_bad(folder, job)
             raise
         index = _index(settings, jobs, made, left_out, duplicates)
-        left_out.refuse_all(sum(split["samples"] for split in index["splits"].values()))
+        if not any(split["samples"] for split in index["splits"].values()):
+            for job in jobs:  # other filters may leave some: these shall bind nobody
+                _forget(folder, job)
+            left_out.refuse_all()
         write_index(folder / "index.json", index, indent=1)
         return index
 
@@ -102,7 +112,7 @@ def described(folder: str | Path, index: Index) -> str:
     """An index in words, for people: a line a split, and a table of what was left out and why."""
     lines = []
     for split, sums in index["splits"].items():
-        size = f"{sums['bytes'] / 1e6:.1f} MB in {len(sums['shards'])} shards"
+        size = f"{size_in_words(sums['bytes'])} in {len(sums['shards'])} shards"
         lines.append(f"{folder}: {split} {sums['samples']} pairs, {sums['captions']} captions, {size}")
     if index["left_out"]:
         lines.append(f"{folder}: left out; which ones: {Path(folder) / 'index'}")
@@ -140,7 +150,7 @@ def _made(
         for job in jobs:
             if (there := _there(folder, job)) is not None:
                 made[job.name] = there
-                left_out.add(job.name, there["left_out"])
+                left_out.add(job.where, there["left_out"])
                 shown.update(there["rows"] if rows else 1)
         missing, before = [job for job in jobs if job.name not in made], shown.n
 
@@ -152,7 +162,7 @@ def _made(
 
         for job, index in each(missing, partial(_make, source, folder, filters, cache), workers, show):
             made[job.name] = index
-            left_out.add(job.name, index["left_out"])
+            left_out.add(job.where, index["left_out"])
             if not rows:
                 shown.update()
     return made
@@ -172,7 +182,7 @@ def _make(source: Any, folder: Path, filters: Filters, cache: Cache, job: Job, t
             raise
         free = shutil.disk_usage(folder).free
         raise ValueError(
-            f"out={folder}: the disk is full ({free / 1e6:.0f} MB free): make room, or move the folder to a larger one; "
+            f"out={folder}: the disk is full ({size_in_words(free)} free): make room, or move the folder to a larger one; "
             "what is written stays, and the same command goes on"
         ) from None
 
@@ -203,9 +213,15 @@ def _forget_bad(folder: Path, job: Job) -> None:
     except ValueError:
         return
     if bad:
-        path.unlink()
-        (folder / f"{job.name}.tar").unlink(missing_ok=True)
-    if not any(path.parent.iterdir()):
+        _forget(folder, job)
+
+
+def _forget(folder: Path, job: Job) -> None:
+    """Its index and its tar, if that is ours."""
+    path = path_of(folder, job.name)
+    path.unlink(missing_ok=True)
+    (folder / f"{job.name}.tar").unlink(missing_ok=True)
+    if path.parent.is_dir() and not any(path.parent.iterdir()):
         path.parent.rmdir()
 
 
@@ -217,31 +233,45 @@ def _index(
     splits: dict[str, Any] = {}
     for split in dict.fromkeys(job.split for job in jobs):
         own = [job for job in jobs if job.split == split]
-        dropped = {} if duplicates else _duplicates([made[job.name] for job in own])
-        shards = []
+        firsts = [] if duplicates else _duplicates([made[job.name] for job in own])
+        dropped: dict[str, list[int]] = {}
+        for (shard, number), _ in firsts:
+            dropped.setdefault(own[shard].name, []).append(number)
+        some = [
+            " is ".join(_row(own[shard], made[own[shard].name], number) for shard, number in both)
+            for both in firsts[:NAMED]
+        ]
+        left_out.add_duplicates(len(firsts), some)
+        shards, captions = [], 0
         for job in own:
-            shard, numbers = made[job.name], dropped.get(made[job.name]["name"], [])
-            left_out.add_duplicates(job.name, numbers)
+            shard, numbers = made[job.name], dropped.get(job.name, [])
             entry = {key: shard[key] for key in ("name", "samples", "captions", "bytes", "sha256")}
             entry["samples"] -= len(numbers)
+            captions += shard["captions"] - sum(shard["pairs"]["captions"][number] for number in numbers)
             entry |= {"url": job.tar} if job.tar else {}
             shards.append(entry | ({"dropped": numbers} if numbers else {}))
-        sums = {key: sum(shard[key] for shard in shards) for key in ("samples", "captions", "bytes")}
-        splits[split] = {**sums, "shards": shards}
+        sums = {key: sum(shard[key] for shard in shards) for key in ("samples", "bytes")}
+        splits[split] = {**sums, "captions": captions, "shards": shards}
     examples = left_out.examples
     return {"settings": settings, "splits": splits, "left_out": left_out.kinds, "examples": examples}
 
 
-def _duplicates(shards: list[Index]) -> dict[str, list[int]]:
-    """Name of a shard -> the numbers of its pairs whose picture came before, in it or in an earlier one."""
+def _duplicates(shards: list[Index]) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Each pair whose picture came before, in its shard or in an earlier one: (shard, number) of it and of the first."""
     digests = np.array([bytes.fromhex(d) for shard in shards for d in shard["pairs"]["digests"]], "V16")
-    _, first = np.unique(digests, return_index=True)
-    again = np.ones(len(digests), bool)
-    again[first] = False
-    found, start = {}, 0
-    for shard in shards:
-        numbers = np.flatnonzero(again[start : start + shard["samples"]]).tolist()
-        start += shard["samples"]
-        if numbers:
-            found[shard["name"]] = numbers
-    return found
+    _, first, inverse = np.unique(digests, return_index=True, return_inverse=True)
+    starts = np.cumsum([0, *(shard["samples"] for shard in shards)])
+
+    def place(pair: int) -> tuple[int, int]:
+        shard = int(np.searchsorted(starts, pair, "right")) - 1
+        return shard, pair - int(starts[shard])
+
+    again = np.flatnonzero(first[inverse] != np.arange(len(digests)))
+    return [(place(pair), place(int(first[inverse[pair]]))) for pair in again.tolist()]
+
+
+def _row(job: Job, shard: Index, number: int) -> str:
+    """The row that pair `number` of a shard came from, for people."""
+    gone = {part["row"] for part in shard["left_out"]}
+    kept = (row for row in range(job.rows.start, job.rows.start + shard["rows"]) if row not in gone)
+    return f"{job.where} row {next(itertools.islice(kept, number, None))}"

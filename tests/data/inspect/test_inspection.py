@@ -151,7 +151,8 @@ def test_tars_of_others_with_everything_broken(tmp_path: Path) -> None:
     assert (found["pairs"], train["read"], train["indexed"]) == (8, 8, False)
     assert {kind: part["pairs"] for kind, part in train["bad"].items()} == {
         "unreadable image": 2,
-        "empty caption": 2,
+        "empty caption": 1,
+        "missing caption": 1,
         "unreadable text": 1,
         "missing image": 1,
     }

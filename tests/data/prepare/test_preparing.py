@@ -172,7 +172,7 @@ def test_bad_pairs_are_counted_up_to_a_limit(folder: Path, tmp_path: Path) -> No
     assert keys == [f"train-{row:08d}" for row in (0, 1, 3, 8, 9, 10)]
     with pytest.raises(
         ValueError,
-        match=r"4 pairs cannot be used \(the first is row 2: unreadable image: row 2\): more than max_bad=0.1 of all 14",
+        match=r"4 pairs cannot be used \(the first is train row 2: unreadable image: row 2\): more than max_bad=0.1 of all 14",
     ):
         prepare(Numbers(bad=(2, 4, 5, 6)), tmp_path / "limit", shard_size=4)
 
@@ -182,7 +182,10 @@ def test_nothing_usable_is_an_error(folder: Path) -> None:
         def pair(self, split: str, row: int) -> Pair:
             raise BadPair("empty caption", "all of them")
 
-    with pytest.raises(ValueError, match="nothing is left to train on"):
+    with pytest.raises(
+        ValueError,
+        match=r"nothing is left to train on: 14 empty caption \(train row 0: all.*: put them right",
+    ):
         prepare(Nothing(), folder, max_bad=1)
 
 
@@ -318,7 +321,7 @@ def test_a_full_disk_is_said_in_one_line(folder: Path) -> None:
                 raise OSError(errno.ENOSPC, "No space left on device")
             return super().pair(split, row)
 
-    with pytest.raises(ValueError, match=r"out=.*: the disk is full \(\d+ MB free\): make room"):
+    with pytest.raises(ValueError, match=r"out=.*: the disk is full \([\d.]+ [MGT]B free\): make room"):
         prepare(Full(), folder, shard_size=4)
     prepare(Numbers(), folder, shard_size=4)
     assert [shard.samples for shard in split_of(folder, "train", "x")] == [4, 4, 3]
@@ -337,6 +340,7 @@ def test_exact_duplicates_are_left_out_and_told(folder: Path, tmp_path: Path) ->
     index = prepare(Doubles(), folder, shard_size=4, workers=1)
     assert index["left_out"] == {"exact duplicate": 2}
     assert index["splits"]["train"]["samples"] == 9
+    assert index["splits"]["train"]["captions"] == sum(1 + row % 3 for row in (0, 1, 2, 3, 4, 6, 7, 8, 10))
     shards = split_of(folder, "train", "x")
     keys = [shard.read(row)["__key__"] for shard in shards for row in range(shard.samples)]
     assert keys == [f"train-{row:08d}" for row in (0, 1, 2, 3, 4, 6, 7, 8, 10)]
@@ -346,7 +350,9 @@ def test_exact_duplicates_are_left_out_and_told(folder: Path, tmp_path: Path) ->
         for row in range(shard.samples):
             for number, caption in enumerate(captions_of(shard.read(row))):
                 texts(shard.name).of(shard.first_caption(row) + number, caption)
-    assert "2  exact duplicate (train-000001 pair 1; train-000002 pair 1)" in described(folder, index)
+    assert "2  exact duplicate (train row 5 is train row 1; train row 9 is train row 1)" in described(
+        folder, index
+    )
     kept = prepare(Doubles(), tmp_path / "kept", shard_size=4, duplicates=True)
     assert kept["splits"]["train"]["samples"] == 11
 
@@ -356,8 +362,12 @@ def test_filters_leave_out_any_number(folder: Path) -> None:
     assert index["left_out"] == {"column row": 8}
     with pytest.raises(ValueError, match=r"other settings \(filters is .*: choose another out="):
         prepare(Numbers(), folder)
-    with pytest.raises(ValueError, match=r"nothing is left to train on \(too small 14\): loosen filters="):
-        prepare(Numbers(), folder.parent / "none", filters=Filters(min_side=9))
+    none = folder.parent / "none"
+    with pytest.raises(
+        ValueError, match=r"nothing is left to train on: .*13 too small \(.*: loosen filters="
+    ):
+        prepare(Numbers(bad=(3,)), none, filters=Filters(min_side=9))
+    prepare(Numbers(), none, filters=Filters(min_side=8))  # those filters bind nobody
 
 
 def test_several_devices_share_the_embedding(folder: Path, tmp_path: Path) -> None:

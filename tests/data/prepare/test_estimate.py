@@ -1,0 +1,56 @@
+"""What is said before anything is written, beside what is then written."""
+
+from pathlib import Path
+
+import pytest
+
+from imagen.data.prepare.embedding import embed
+from imagen.data.prepare.estimate import estimate
+from imagen.data.prepare.filters import Filters
+from imagen.data.prepare.preparing import prepare
+from imagen.data.sources.img2dataset import Img2dataset
+from imagen.data.sources.shapes import Shapes
+from imagen.text import HashedWords
+
+
+@pytest.fixture(scope="module")
+def shapes() -> Shapes:
+    return Shapes(count=300, resolution=32, held_out=20)
+
+
+@pytest.fixture(scope="module")
+def folder(shapes: Shapes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("estimate") / "out"
+    prepare(shapes, folder, shard_size=100)
+    embed(folder, [HashedWords(32)])
+    return folder
+
+
+def size(folder: Path, pattern: str) -> int:
+    return sum(file.stat().st_size for file in folder.glob(pattern))
+
+
+def test_it_is_near_what_is_written(shapes: Shapes, folder: Path) -> None:
+    said = estimate(shapes, 32)
+    assert said.pairs == sum(shapes.splits.values())
+    assert said.shards == pytest.approx(size(folder, "**/*.tar") + size(folder, "index/*"), rel=0.15)
+    # four characters a token is what subwords take; these words are short and one token each
+    assert 1 <= said.embeddings / size(folder, "text/**/*.safetensors") <= 2
+    assert said.left_out == {}
+
+
+def test_it_tells_what_filters_leave_out(shapes: Shapes, tmp_path: Path) -> None:
+    none = estimate(shapes, 32, Filters(min_side=33))
+    assert (none.pairs, none.bytes) == (0, 0)
+    assert none.left_out == {"too small": none.looked}
+    assert "left out: " in str(none)
+    some = estimate(shapes, 32, Filters(caption_length=[None, 24]))
+    index = prepare(shapes, tmp_path / "some", filters=Filters(caption_length=[None, 24]))
+    kept = sum(split["samples"] for split in index["splits"].values())
+    assert some.pairs == pytest.approx(kept, rel=0.3)
+
+
+def test_tars_of_others_are_told_by_their_first_pairs(folder: Path) -> None:
+    source = Img2dataset(f"{folder}/train-*.tar")
+    assert estimate(source, 32).pairs == pytest.approx(300, rel=0.1)
+    assert estimate(source, 32, Filters(min_side=33)).pairs == 0
