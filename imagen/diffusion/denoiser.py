@@ -64,21 +64,25 @@ class Denoiser(nn.Module):
 
     def read(self, cond: Any) -> Any:
         """`cond` with `context`, what the network makes of its text: once a sampling run, not once a step."""
-        return replace(cond, context=self.net.text(cond.text_emb, cond.text_mask))
+        return _read(self.net, cond)
 
-    def output(self, z: Tensor, logsnr: Tensor, cond: Any) -> Tensor:
+    def forward(self, z: Tensor, logsnr: Tensor, cond: Any) -> Tensor:
         """What the network says, (B, 3, R, R) in z's type whatever precision it computes in.
 
         `logsnr` (B,), or 0-dimensional for one level of the whole batch, on any device.
         """
         if cond.context is None:
-            cond = self.read(cond)
+            cond = _read(self.net, cond)
         levels = _on_device(logsnr, z).expand(len(z))
         return self.net(z, levels, cond.context, cond.lowres, cond.lowres_logsnr).to(z.dtype)
 
-    def forward(self, z: Tensor, logsnr: Tensor, cond: Any) -> Estimate:
+    def estimate(self, z: Tensor, logsnr: Tensor, cond: Any) -> Estimate:
         """z (B, 3, R, R), `logsnr` (B,) or 0-dimensional -> the estimates of x and eps, each (B, 3, R, R)."""
-        return estimate(self.predict, self.output(z, logsnr, cond), z, _on_device(logsnr, z))
+        return estimate(self.predict, self(z, logsnr, cond), z, _on_device(logsnr, z))
+
+
+def _read(net: Any, cond: Any) -> Any:
+    return replace(cond, context=net.text(cond.text_emb, cond.text_mask))
 
 
 def _on_device(logsnr: Tensor, z: Tensor) -> Tensor:

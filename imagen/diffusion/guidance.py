@@ -47,8 +47,8 @@ def guide(
     def denoise(z: Tensor, logsnr: Tensor) -> Tensor:
         # Samplers hold the level on the host, so comparing it costs no wait for the device.
         if not guided or not (interval is None or interval[0] <= float(logsnr) <= interval[1]):
-            return threshold(denoiser(z, logsnr, alone).x)
-        x, x_null = denoiser(torch.cat([z, z]), logsnr, both).x.chunk(2)
+            return threshold(denoiser.estimate(z, logsnr, alone).x)
+        x, x_null = denoiser.estimate(torch.cat([z, z]), logsnr, both).x.chunk(2)
         share = expand(w.to(z.dtype), z)
         return threshold(rescaled(share * x + (1 - share) * x_null, x, rescale))
 

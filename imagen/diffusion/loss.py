@@ -68,7 +68,7 @@ class Loss:
         """x (B, 3, R, R) in [-1, 1], t (B,) in [0, 1], eps standard normal like x -> (B,), x's type."""
         logsnr = self.schedule(t)
         alpha, sigma = alpha_sigma(expand(logsnr, x))
-        output = denoiser.output(alpha * x + sigma * eps, logsnr, cond)
+        output = denoiser(alpha * x + sigma * eps, logsnr, cond)
         error = (output - target(denoiser.predict, x, eps, logsnr)).square().flatten(1).mean(1)
         return self.weight(logsnr, denoiser.predict) * error
 

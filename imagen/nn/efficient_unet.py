@@ -112,6 +112,11 @@ class EfficientUNet(nn.Module):
             x = self._run(block, keys_values, context.mask, x, emb, skips.pop())
         return self.out(self.norm(add_skip(x, stem)))
 
+    @property
+    def units(self) -> list[nn.Module]:
+        """The parts that are sharded, and gathered, one at a time (FSDP)."""
+        return [*self.down, *self.up, self.text]
+
     def _run(self, block: nn.Module, keys_values: Iterator, mask: Tensor, *args: Tensor | None) -> Tensor:
         text = (*next(keys_values), mask) if block.attention is not None else None
         if self.checkpointing and torch.is_grad_enabled():

@@ -135,6 +135,11 @@ class UNet(nn.Module):
             x = self._run(layer, x, emb, keys_values, context.mask)
         return self.out(self.norm(x))
 
+    @property
+    def units(self) -> list[nn.Module]:
+        """The parts that are sharded, and gathered, one at a time (FSDP)."""
+        return [*self.down, *self.middle, *self.up, self.text]
+
     def _run(self, layer: nn.Module, x: Tensor, emb: Tensor, keys_values: Iterator, mask: Tensor) -> Tensor:
         text = (*next(keys_values), mask) if layer.attention is not None else None
         if self.checkpointing and torch.is_grad_enabled():

@@ -4,13 +4,15 @@ It works on the local part of each parameter, so that sharded networks keep shar
 contents in place: no second copy of the weights is ever made.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
+
+from imagen.training.sharded import Rows, part_of, sharded_like
 
 
 def local(parameter: Tensor) -> Tensor:
@@ -32,16 +34,20 @@ class EMA(Callback):
             raise ValueError(f"stage.ema.decay={decay}: must be at least 0 and below 1")
         self.decay, self.updates = decay, 0
         self.weights: dict[str, Tensor] = {}
+        self._loaded: dict[str, Tensor | Rows] = {}
+        self._like: Mapping[str, Tensor] = {}
         self._step = -1
 
     def start(self, net: nn.Module) -> None:
         """Begin from the present weights of `net`, unless averages were loaded already."""
-        device = {name: local(p) for name, p in net.named_parameters()}
-        if self.weights.keys() - device.keys() or (self.weights and device.keys() - self.weights.keys()):
+        own = dict(net.named_parameters())
+        if self._loaded.keys() - own.keys() or (self._loaded and own.keys() - self._loaded.keys()):
             raise ValueError("the checkpoint's EMA weights are of another network")
-        if not self.weights:
-            self.weights = {name: p.float().clone() for name, p in device.items()}
-        self.weights = {name: self.weights[name].to(p.device) for name, p in device.items()}
+        if self._loaded:
+            self.weights = {name: local(part_of(self._loaded[name], p)) for name, p in own.items()}
+        elif not self.weights:
+            self.weights = {name: local(p).float().clone() for name, p in own.items()}
+        self._loaded, self._like = {}, own
 
     @torch.no_grad()
     def update(self, net: nn.Module) -> None:
@@ -84,9 +90,10 @@ class EMA(Callback):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        checkpoint["ema"] = {"decay": self.decay, "updates": self.updates, "weights": dict(self.weights)}
+        weights = {name: sharded_like(average, self._like[name]) for name, average in self.weights.items()}
+        checkpoint["ema"] = {"decay": self.decay, "updates": self.updates, "weights": weights}
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        self.updates, self.weights = checkpoint["ema"]["updates"], dict(checkpoint["ema"]["weights"])
+        self.updates, self._loaded = checkpoint["ema"]["updates"], dict(checkpoint["ema"]["weights"])

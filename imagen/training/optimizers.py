@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, Replicate
 from torch.optim import Optimizer
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -95,7 +96,9 @@ class Adafactor(Optimizer):
         if not state:
             state["step"] = 0
             if dims:
-                state["row"], state["column"] = (torch.zeros_like(grad).mean(d) for d in reversed(dims))
+                state["row"], state["column"] = (
+                    everywhere(torch.zeros_like(grad).mean(d)) for d in reversed(dims)
+                )
             else:
                 state["square"] = torch.zeros_like(grad)
         state["step"] += 1
@@ -103,8 +106,8 @@ class Adafactor(Optimizer):
         square = grad.square().add_(group["eps"])
         if dims:
             d1, d0 = dims
-            row = state["row"].lerp_(square.mean(d0), share)
-            column = state["column"].lerp_(square.mean(d1), share)
+            row = state["row"].lerp_(everywhere(square.mean(d0)), share)
+            column = state["column"].lerp_(everywhere(square.mean(d1)), share)
             mean = row.mean(d1 - 1 if d1 > d0 else d1, keepdim=True)
             update = grad * (row / mean).rsqrt_().unsqueeze(d0)
             update.mul_(column.rsqrt().unsqueeze(d1))
@@ -123,9 +126,14 @@ def factored_dims(shape: Sequence[int], smallest: int) -> tuple[int, int] | None
     return (order[-2], order[-1]) if shape[order[-2]] >= smallest else None
 
 
+def everywhere(x: Tensor) -> Tensor:
+    """What was reduced over shards, whole on each of them (FSDP); other tensors as they are."""
+    return x.redistribute(placements=[Replicate()] * x.device_mesh.ndim) if isinstance(x, DTensor) else x
+
+
 def rms(x: Tensor) -> Tensor:
     """Root mean square, 0-dimensional."""
-    return x.square().mean().sqrt_()
+    return everywhere(x.square().mean()).sqrt_()
 
 
 class Constant:

@@ -24,6 +24,7 @@ from imagen.grid import captioned_grid, to_uint8
 from imagen.progress import bar
 from imagen.training.run_folder import RunFolder
 from imagen.training.stage import Stage
+from imagen.training.strategies import sharded_again
 
 Sampler = Callable[..., Tensor]
 
@@ -111,6 +112,7 @@ class Previews(Callback):
             torch.no_grad(),
             trainer.precision_plugin.forward_context(),
             stage.ema.swapped(stage.denoiser.net),
+            sharded_again(stage.denoiser),
         ):
             drawn = self.draw(stage, emb[mine], mask[mine], own, mine)
         if drawn is None:

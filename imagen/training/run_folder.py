@@ -38,6 +38,9 @@ OPERATIONAL = (
     "trainer.devices",
     "trainer.nodes",
     "trainer.strategy",
+    "trainer.offload",
+    "trainer.timeout",
+    "trainer.accumulate",
     "trainer.compile",
     "trainer.progress",
 )

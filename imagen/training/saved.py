@@ -11,28 +11,36 @@ from torch import Tensor
 from imagen.checkpoint import differences, sound
 from imagen.training.run_folder import differences as changed_keys
 from imagen.training.run_folder import listed
+from imagen.training.sharded import Rows
+from imagen.training.sharded import read as read_sharded
 
 REMEDY = "put a whole copy of it back, or train anew under another name="
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint of imagen-train, read with weights_only=True, its tensors mapped and not yet in memory.
+def read_checkpoint(path: Path, whole: bool = True) -> dict[str, Any]:
+    """A checkpoint of imagen-train, read with weights_only=True, its tensors mapped and not yet in memory; those of
+    a sharded run put together, if `whole`, or else `Rows` of theirs.
 
     `imagen` {"stage", "resolution", "network"}, `global_step`, `ema` {"updates", "weights": {name: tensor}} and
     `state_dict` are there and of their types; whether the weights fit a network is for the caller to say.
     ValueError names the file."""
     if path.is_dir():
-        raise ValueError(
-            f"{path}: a sharded checkpoint; resume the run on one device for a step, which saves it whole"
-        )
-    _check_whole(path)
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception:  # a tampered pickle fails anywhere; what torch says advises to run it
-        raise ValueError(
-            f"{path}: refused: it holds more than tensors and plain values, which could run code, or is "
-            f"damaged; {REMEDY}"
-        ) from None
+        folder = path.resolve()
+        if folder.parent != path.parent.resolve():
+            raise ValueError(f"{path}: leads out of its folder, to {folder}; {REMEDY}")
+        try:
+            checkpoint: Any = read_sharded(folder, whole)
+        except ValueError as error:
+            raise ValueError(f"{error}; {REMEDY}") from None
+    else:
+        _check_whole(path)
+        try:
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        except Exception:  # a tampered pickle fails anywhere; what torch says advises to run it
+            raise ValueError(
+                f"{path}: refused: it holds more than tensors and plain values, which could run code, or is "
+                f"damaged; {REMEDY}"
+            ) from None
     if problem := _problem(checkpoint):
         raise ValueError(f"{path}: not a checkpoint of imagen-train, or damaged: {problem}; {REMEDY}")
     return checkpoint
@@ -40,7 +48,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 def check_resumable(path: Path, stage: Any) -> None:
     """ValueError, naming the file `path`, when training of `stage` (training/stage.py) cannot go on from it."""
-    checkpoint = read_checkpoint(path)
+    checkpoint = read_checkpoint(path, whole=False)
     if changed := changed_keys(checkpoint["imagen"], stage.identity):
         raise ValueError(f"{path}: the checkpoint is of another stage: {listed(changed)}")
     net = dict(stage.denoiser.net.named_parameters())
@@ -51,7 +59,8 @@ def check_resumable(path: Path, stage: Any) -> None:
         if problem := differences(shapes(own), shapes(saved)):
             raise ValueError(f"{path}: its {what} do not fit the network: {problem}; {REMEDY}")
         for name, tensor in saved.items():
-            sound(tensor, f"{path}: {what}: {name}")
+            if isinstance(tensor, Tensor):  # rows of a sharded one are looked at by whom they are for
+                sound(tensor, f"{path}: {what}: {name}")
     optimizers = checkpoint.get("optimizer_states")
     if not (
         isinstance(optimizers, list)
@@ -97,11 +106,10 @@ def _problem(checkpoint: Any) -> str:
         return "ema has no weights or updates"
     for what, weights in (("ema.weights", ema["weights"]), ("state_dict", checkpoint["state_dict"])):
         for name, tensor in weights.items():
-            if (
-                not isinstance(name, str)
-                or not isinstance(tensor, Tensor)
-                or tensor.layout != torch.strided
-                or tensor.device.type != "cpu"
-            ):
+            if not isinstance(name, str) or not (isinstance(tensor, Rows) or _plain(tensor)):
                 return f"{what}: {name!s:.80} is not a tensor"
     return ""
+
+
+def _plain(tensor: Any) -> bool:
+    return isinstance(tensor, Tensor) and tensor.layout == torch.strided and tensor.device.type == "cpu"

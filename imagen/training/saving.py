@@ -2,15 +2,18 @@
 for."""
 
 import os
+import shutil
 import signal
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from imagen.training.run_folder import RunFolder
+from imagen.training.strategies import Sharded
 
 STOPS = (signal.SIGTERM, signal.SIGINT)
 AGREE_EVERY = 16
@@ -67,12 +70,18 @@ class Saving(Callback):
 
     def save(self, trainer: Trainer) -> None:
         """Write beside, then replace: a kill in the middle leaves the last good one."""
-        path, beside = self.folder.checkpoint, self.folder.checkpoint.with_name("saving.ckpt")
+        path, step = self.folder.checkpoint, trainer.global_step
+        sharded = isinstance(trainer.strategy, Sharded)
+        beside = path.with_name(f"step-{step:08d}" if sharded else "saving.ckpt")
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             trainer.save_checkpoint(beside)
-            self.saved = trainer.global_step
+            self.saved = step
             if trainer.is_global_zero:
+                if sharded:  # a folder, which nothing can replace at once as a link can be replaced
+                    beside = link_to(beside)
                 os.replace(beside, path)
+                prune(path)
                 self.folder.record_progress(self.saved, self.seconds + time.perf_counter() - self.began)
         except OSError as error:
             raise ValueError(
@@ -88,3 +97,18 @@ class Saving(Callback):
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._handlers = {}
+
+
+def link_to(folder: Path) -> Path:
+    """A link beside a checkpoint's folder, to it."""
+    link = folder.with_name(".last")
+    link.unlink(missing_ok=True)
+    link.symlink_to(folder.name)
+    return link
+
+
+def prune(last: Path) -> None:
+    """Removes the folders of checkpoints beside `last` but the one that it leads to."""
+    for folder in last.parent.glob("step-*"):
+        if folder.name != last.resolve().name:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -22,6 +24,7 @@ from imagen.files import NAME
 from imagen.training.ema import EMA
 from imagen.training.lowres import LowRes
 from imagen.training.optimizers import MakeOptimizer, Rate
+from imagen.training.strategies import shard
 
 
 class Stage(LightningModule):
@@ -68,6 +71,13 @@ class Stage(LightningModule):
         unet: Any = self.denoiser.net
         return {"stage": self.name, "resolution": self.resolution, "network": dict(unet.arguments)}
 
+    def configure_model(self) -> None:
+        """Under FSDP the network is sharded, when the processes know each other."""
+        if self._device_mesh is not None and not isinstance(self.denoiser, FSDPModule):
+            strategy: Any = self.trainer.strategy
+            half = str(self.trainer.precision) == "bf16-mixed"
+            shard(self.denoiser, self._device_mesh["data_parallel"], half, strategy.offload)
+
     def positions(self, batch_size: int, batch_idx: int) -> range:
         """The places of this process's micro-batch in the global batch of the step, so that noise does not
         depend on how it is split."""
@@ -105,9 +115,10 @@ class Stage(LightningModule):
     ) -> None:
         """Clip by the global norm, which is kept for the log."""
         parameters = [p for p in self.parameters() if p.grad is not None]
-        self.gradient_norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        self.gradient_norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
         if gradient_clip_val is not None:
-            nn.utils.clip_grads_with_norm_(parameters, gradient_clip_val, self.gradient_norm)
+            nn.utils.clip_grads_with_norm_(parameters, gradient_clip_val, norm)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["imagen"] = self.identity

@@ -2,8 +2,9 @@
 step."""
 
 import logging
+import math
 import warnings
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -15,13 +16,17 @@ from imagen.training.run_folder import RunFolder
 from imagen.training.saved import check_resumable
 from imagen.training.saving import Saving
 from imagen.training.stage import Stage
+from imagen.training.strategies import Copies, Files, Sharded
+
+Strategy = Literal["auto", "ddp", "fsdp"]
 
 
 class Training:
     """`fit` trains a stage to `max_steps` optimizer steps, from its folder's checkpoint when there is one.
 
-    `accelerator`, `devices`, `nodes`, `strategy`, `precision`: as Lightning's Trainer has them ("bf16-mixed"
-    keeps weights and loss in float32). `accumulate`: micro-batches a step. `gradient_clip`: of the global
+    `accelerator`, `devices`, `nodes`, `precision`: as Lightning's Trainer has them ("bf16-mixed" keeps weights and
+    loss in float32). `strategy`: "ddp" (a copy of the network in each process), "fsdp" (a shard in each; with `offload`, in
+    the host's memory), or "auto": one process, or copies. `timeout`: minutes that processes wait for each other. `accumulate`: micro-batches a step. `gradient_clip`: of the global
     norm, None for none. `log_every`, `save_every`: optimizer steps. `compile`: torch.compile the network in
     place. `progress`: a bar on the terminal.
     """
@@ -32,7 +37,9 @@ class Training:
         accelerator: str = "auto",
         devices: int | str = 1,
         nodes: int = 1,
-        strategy: str = "auto",
+        strategy: Strategy = "auto",
+        offload: bool = False,
+        timeout: float = 30.0,
         precision: Any = "32-true",
         accumulate: int = 1,
         gradient_clip: float | None = None,
@@ -41,6 +48,12 @@ class Training:
         compile: bool = False,
         progress: bool = True,
     ) -> None:
+        if strategy not in get_args(Strategy):
+            raise ValueError(f"trainer.strategy={strategy}: choose from {', '.join(get_args(Strategy))}")
+        if offload and strategy != "fsdp":
+            raise ValueError(f"trainer.offload=true: only trainer.strategy=fsdp can, and this is {strategy}")
+        if not 0 < timeout < math.inf:
+            raise ValueError(f"trainer.timeout={timeout}: give minutes, above 0")
         for name, value in (("max_steps", max_steps), ("accumulate", accumulate)):
             if value < 1:
                 raise ValueError(f"trainer.{name}={value}: must be at least 1")
@@ -57,9 +70,9 @@ class Training:
             "accelerator": accelerator,
             "devices": devices,
             "num_nodes": nodes,
-            "strategy": strategy,
             "precision": precision,
         }
+        self.strategy, self.offload, self.timeout = strategy, offload, timeout
 
     def fit(
         self, stage: Stage, data: Any, folder: RunFolder, previews: Previews | None, loggers: list[Any]
@@ -106,10 +119,18 @@ class Training:
         return saving.stopped is None
 
     def _trainer(self, **settings: Any) -> Trainer:
+        strategy: Any = self.strategy
+        if strategy == "fsdp":
+            strategy = Sharded(self.timeout, self.offload)
+        else:
+            settings["plugins"] = [Files()]
+        if strategy == "ddp":
+            strategy = Copies(self.timeout)
         try:
-            return Trainer(**self.lightning, **settings)
+            return Trainer(**self.lightning, strategy=strategy, **settings)
         except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
             given = {"nodes" if k == "num_nodes" else k: v for k, v in self.lightning.items()}
+            given["strategy"] = self.strategy
             listed = " ".join(f"trainer.{name}={value}" for name, value in given.items())
             raise ValueError(
                 f"{listed}: not to be had on this machine: {' '.join(str(error).split()):.200}; trainer=cpu "

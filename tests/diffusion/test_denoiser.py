@@ -122,8 +122,8 @@ def test_one_level_for_all_equals_a_level_for_each():
     output, z = pair(batch=3)
     net = Says(output)
     cond = Cond(torch.ones(3, 1, 4), torch.ones(3, 1, dtype=torch.bool))
-    one = Denoiser(net, "v")(z, torch.tensor(0.7, dtype=torch.float64), cond)
-    each = Denoiser(net, "v")(z, torch.full((3,), 0.7, dtype=torch.float64), cond)
+    one = Denoiser(net, "v").estimate(z, torch.tensor(0.7, dtype=torch.float64), cond)
+    each = Denoiser(net, "v").estimate(z, torch.full((3,), 0.7, dtype=torch.float64), cond)
     assert torch.equal(one.x, each.x)
     assert torch.equal(one.eps, each.eps)
 
@@ -131,7 +131,7 @@ def test_one_level_for_all_equals_a_level_for_each():
 def test_half_precision_of_the_network_stays_inside_it():
     output, z = pair(torch.float32, batch=2)
     cond = Cond(torch.ones(2, 1, 4), torch.ones(2, 1, dtype=torch.bool))
-    read = Denoiser(Says(output.bfloat16()), "eps")(z, torch.tensor(0.0), cond)
+    read = Denoiser(Says(output.bfloat16()), "eps").estimate(z, torch.tensor(0.0), cond)
     assert read.x.dtype == read.eps.dtype == torch.float32
     torch.testing.assert_close(read.x, (z - math.sqrt(0.5) * output.bfloat16().float()) / math.sqrt(0.5))
 

@@ -50,7 +50,10 @@ def batch(lowres=True):
 
 def halves(net, z, cond, predict: Predict = "v"):
     denoiser = Denoiser(net, predict)
-    return denoiser(z, HOST_LEVEL, cond), denoiser(z, HOST_LEVEL, cond.unconditional())
+    return (
+        denoiser.estimate(z, HOST_LEVEL, cond),
+        denoiser.estimate(z, HOST_LEVEL, cond.unconditional()),
+    )
 
 
 @pytest.mark.parametrize("lowres", [True, False])

@@ -1,6 +1,7 @@
 """The average against its formula, and the swap, which always goes back."""
 
 import contextlib
+from typing import Any
 
 import pytest
 import torch
@@ -39,7 +40,8 @@ def test_swapping_goes_back_bit_by_bit_even_after_an_error() -> None:
 
 def test_averages_of_another_network_are_refused() -> None:
     ema = EMA()
-    ema.weights = {"other": torch.zeros(1)}
+    saved: Any = {"ema": {"updates": 1, "weights": {"other": torch.zeros(1)}}}
+    ema.on_load_checkpoint(None, None, saved)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="another network"):
         ema.start(nn.Linear(1, 1))
 

@@ -1,7 +1,10 @@
 """Adafactor against optax's own numbers, learning rates against their definition."""
 
 import math
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -95,3 +98,20 @@ def test_adamw_decays_matrices_alone() -> None:
 def test_a_value_out_of_range_is_refused(make: Callable[..., object], values: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=rf"^stage\.\w+\.{next(iter(values))}="):
         make(**values)
+
+
+def test_adafactor_on_shards_is_adafactor(tmp_path: Path) -> None:
+    """Factored over rows that lie apart, over columns, over a kernel's; and shapes that two do not divide."""
+    script = Path(__file__).with_name("adafactor_on_shards.py")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+    found = []
+    for world in ("1", "2"):
+        out = tmp_path / f"{world}.pt"
+        ran = subprocess.run(
+            [*torchrun, world, str(script), str(out)], capture_output=True, text=True, timeout=120
+        )
+        assert ran.returncode == 0, ran.stderr[-3000:]
+        found.append(torch.load(out, weights_only=True))
+    assert len(found[0]) == 5
+    for alone, shards in zip(*found, strict=True):
+        assert torch.allclose(alone, shards, rtol=1e-5, atol=1e-6)
