@@ -7,6 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from imagen.programs.allocation import keep_large_blocks
 from imagen.programs.build import build, build_optional, program
+from imagen.training.requeue import Requeue
 from imagen.training.run_folder import RunFolder, first_process
 
 
@@ -15,17 +16,17 @@ def main(cfg: DictConfig) -> None:
     """Check that the parts can be built and fit, claim the run folder, train."""
     plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # pyright: ignore[reportAssignmentType]
     folder = RunFolder(Path(cfg.runs) / str(cfg.name))
-    parts = built(cfg)
-    with folder.claim(plain):
+    parts, requeue = built(cfg), Requeue()
+    with requeue.watching(), folder.claim(plain):
         if folder.step >= cfg.trainer.max_steps:
             print(
                 f"{folder.path} is trained: step {folder.step} of trainer.max_steps={cfg.trainer.max_steps}"
             )
             return
-        finished = train(cfg, plain, folder, parts)
+        finished = train(cfg, plain, folder, parts, requeue)
         if first_process():
             print(f"{folder.checkpoint}: step {folder.step} of {cfg.trainer.max_steps}")
-        if not finished:
+        if not finished and requeue.asked is None:
             raise KeyboardInterrupt
 
 
@@ -66,7 +67,7 @@ def built(cfg: DictConfig) -> Parts:
     return Parts(training, data, previews, logger)
 
 
-def train(cfg: DictConfig, plain: dict[str, Any], folder: RunFolder, parts: Parts) -> bool:
+def train(cfg: DictConfig, plain: dict[str, Any], folder: RunFolder, parts: Parts, requeue: Requeue) -> bool:
     """From parts that fit to a trained checkpoint; False when asked to stop before the end."""
     import torch
 
@@ -81,7 +82,7 @@ def train(cfg: DictConfig, plain: dict[str, Any], folder: RunFolder, parts: Part
     told = {**plain, "parameters": sum(p.numel() for p in stage.denoiser.parameters())}
     loggers = [logger.start(str(cfg.name), folder.path, told)] if logger and first_process() else []
     try:
-        return training.fit(stage, data, folder, previews, loggers)
+        return training.fit(stage, data, folder, previews, loggers, requeue)
     finally:
         if loggers:
             logger.finish()

@@ -101,7 +101,7 @@ def another(folder: object, stored: Key, wanted: Key) -> str:
     return (
         f"the text embeddings in {folder} are of another encoder than the one configured: "
         + "; ".join(differences(stored, wanted))
-        + ": choose that encoder (text=...), or embed with this one too: imagen-embed data={folder} text=..."
+        + f": choose that encoder (text=...), or embed with this one too: imagen-embed data={folder} text=..."
     )
 
 

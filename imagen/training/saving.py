@@ -12,6 +12,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from imagen.training.requeue import Requeue
 from imagen.training.run_folder import RunFolder
 from imagen.training.strategies import Sharded
 
@@ -23,14 +24,14 @@ class Saving(Callback):
     """checkpoints/last.ckpt of `folder`, replaced as a whole, after every `every` optimizer steps and at the
     end.
 
-    SIGTERM and the first Ctrl-C let the step finish, save, and end training (`stopped` says so); a second one
-    ends it at once.
+    SIGTERM and the first Ctrl-C let the step finish, save, and end training (`stopped` says so), and so does a job whose
+    time is nearly up (`requeue`); a second SIGTERM or Ctrl-C ends it at once.
     """
 
-    def __init__(self, folder: RunFolder, every: int = 1000) -> None:
+    def __init__(self, folder: RunFolder, every: int = 1000, requeue: Requeue | None = None) -> None:
         if every < 1:
             raise ValueError(f"trainer.save_every={every}: must be at least 1")
-        self.folder, self.every = folder, every
+        self.folder, self.every, self.requeue = folder, every, requeue or Requeue()
         self.stopped: signal.Signals | None = None
         self.saved, self.began, self.seconds = -1, 0.0, 0.0
         self._handlers: dict[signal.Signals, Any] = {}
@@ -54,6 +55,7 @@ class Saving(Callback):
         step = trainer.global_step
         if step == self.saved or trainer.fit_loop._should_accumulate():
             return
+        self.stopped = self.stopped or self.requeue.asked
         asked = self.stopped is not None
         if (
             trainer.world_size > 1

@@ -7,11 +7,13 @@ import warnings
 from typing import Any, Literal, get_args
 
 import torch
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 
 from imagen.training.metrics import Metrics
 from imagen.training.previews import Previews
+from imagen.training.requeue import Requeue
 from imagen.training.run_folder import RunFolder
 from imagen.training.saved import check_resumable
 from imagen.training.saving import Saving
@@ -75,7 +77,13 @@ class Training:
         self.strategy, self.offload, self.timeout = strategy, offload, timeout
 
     def fit(
-        self, stage: Stage, data: Any, folder: RunFolder, previews: Previews | None, loggers: list[Any]
+        self,
+        stage: Stage,
+        data: Any,
+        folder: RunFolder,
+        previews: Previews | None,
+        loggers: list[Any],
+        requeue: Requeue | None = None,
     ) -> bool:
         """True when training came to its end, False when it was asked to stop; both leave a checkpoint.
 
@@ -85,7 +93,10 @@ class Training:
         resumes = folder.checkpoint.exists()
         if resumes:
             check_resumable(folder.checkpoint, stage)
-        metrics, saving = Metrics(folder, self.log_every, self.progress), Saving(folder, self.save_every)
+        metrics, saving = (
+            Metrics(folder, self.log_every, self.progress),
+            Saving(folder, self.save_every, requeue),
+        )
         callbacks = [stage.ema, metrics, *([previews] if previews else []), saving, metrics.mark]
         if previews is not None:
             previews.folder, previews.progress = folder, self.progress
@@ -122,12 +133,13 @@ class Training:
         strategy: Any = self.strategy
         if strategy == "fsdp":
             strategy = Sharded(self.timeout, self.offload)
-        else:
-            settings["plugins"] = [Files()]
+        plugins: list[Any] = [] if self.strategy == "fsdp" else [Files()]
+        if SLURMEnvironment.detect():  # Lightning's own requeueing has checkpoints of its own
+            plugins.append(SLURMEnvironment(auto_requeue=False))
         if strategy == "ddp":
             strategy = Copies(self.timeout)
         try:
-            return Trainer(**self.lightning, strategy=strategy, **settings)
+            return Trainer(**self.lightning, strategy=strategy, plugins=plugins, **settings)
         except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
             given = {"nodes" if k == "num_nodes" else k: v for k, v in self.lightning.items()}
             given["strategy"] = self.strategy
