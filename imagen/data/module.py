@@ -1,5 +1,6 @@
 """The data of a run, for Lightning: endless training batches that resume where they stopped; validation."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ from imagen.data.remote_embeddings import remote_embeddings
 from imagen.data.shards import Shard, folder_at, split_of
 from imagen.text import Embeddings, TextEncoder, embedding_keys, open_embeddings
 
+log = logging.getLogger(__name__)
+
 VALIDATION = ("val", "validation", "test")  # the first of these that the training folder has
+MOST_WORKERS = 256
 MOST_PAIRS = 1_000_000  # a step; more is a slip of the finger, and would be read for ever
 
 
@@ -71,6 +75,8 @@ class Shards(LightningDataModule):
         for name, (value, smallest) in least.items():
             if not value >= smallest:
                 raise ValueError(f"data.{name}={value}: give at least {smallest}")
+        if workers > MOST_WORKERS:
+            raise ValueError(f"data.workers={workers}: give at most {MOST_WORKERS} processes")
         if batch_size > MOST_PAIRS:
             raise ValueError(f"data.batch_size={batch_size}: give at most {MOST_PAIRS} pairs a step")
         if not 0 <= max_bad <= 1:
@@ -202,7 +208,13 @@ class Shards(LightningDataModule):
         if isinstance(folder, Remote):
             asked = not self.live and not folder.url.startswith("pipe:")
             return remote_embeddings(folder, shards, self.encoder.configured) if asked else None
-        if self.live or not embedding_keys(folder):
+        if self.live:
+            return None
+        if not embedding_keys(folder):
+            log.warning(
+                "captions are embedded while training, as %s has no embeddings: imagen-embed makes them",
+                folder,
+            )
             return None
         embeddings = open_embeddings(folder, self.encoder.configured)
         for shard in shards:

@@ -88,6 +88,12 @@ class Cache:
         if protocol not in NEEDS:
             known = ", ".join(f"{name}://" for name in NEEDS)
             raise ValueError(f"{option}={url}: {protocol}:// is not known: give {known} or pipe:COMMAND")
+        try:
+            named = urlsplit(url).netloc
+        except ValueError:
+            named = ""
+        if not named:
+            raise ValueError(f"{option}={url}: no address: give {protocol}://HOST_OR_BUCKET/PATH")
         for module in ("fsspec", NEEDS[protocol]):
             try:
                 importlib.import_module(module)
@@ -298,7 +304,7 @@ def is_address(where: object) -> bool:
 
 def names_tars(url: str) -> bool:
     """Whether an address is of a tar, or a pattern of those; otherwise it is of a folder."""
-    return url.startswith("pipe:") or "{" in url or urlsplit(url).path.endswith(".tar")
+    return url.startswith("pipe:") or "{" in url or url.partition("?")[0].endswith(".tar")
 
 
 def place_of(where: str | Path, cache: Cache | None) -> Any:

@@ -29,6 +29,8 @@ class RemoteEmbeddings(Embeddings):
         try:
             found = file.at(None, version).read(lambda path: ShardEmbeddings(path, self.key))
         except Lost as error:
+            if not error.gone:
+                raise ValueError(f"{error}: the same command goes on when it can be reached") from error
             raise BadPair("missing embeddings", str(error)) from error
         found.path = file
         return found

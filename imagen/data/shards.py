@@ -75,7 +75,7 @@ class Shard:
             try:
                 found = self._index.read(self._read_places)
             except Lost as error:
-                raise BadPair("missing shard", str(error)) from error
+                raise _missing(error) from error
         else:
             found = self._read_places(self._index)
         if len(found) != self.samples:
@@ -97,11 +97,14 @@ class Shard:
         start, end = int(self.places.starts[row]), int(self.places.ends[row])
         try:
             with self.path.open("rb", buffering=0) as file:
+                if (size := file.seek(0, 2)) < end:
+                    raise BadPair("broken tar", f"{self.path} has {size} bytes, and the pair ends at {end}")
                 file.seek(start)
                 data = file.read(end - start)
+        except Lost as error:
+            raise _missing(error) from error
         except OSError as error:
-            reason = str(error) if isinstance(error, Lost) else f"{self.path}: {error.strerror}"
-            raise BadPair("missing shard", reason) from error
+            raise BadPair("missing shard", f"{self.path}: {error.strerror}") from error
         if (sample := plain_pair(data)) is not None:
             return sample
         try:
@@ -116,8 +119,16 @@ class Shard:
             ValueError,
         ) as error:  # ValueError: a member that is there twice
             # the library puts more than words into its errors
-            reason = next(iter(error.args), "no pair")
+            reason = str(next(iter(error.args), "no pair")).partition(": duplicate file name")
+            reason = f"{reason[0]} is there twice" if reason[1] else reason[0]
             raise BadPair("broken tar", f"{self.path} at byte {start}: {reason}") from error
+
+
+def _missing(error: Lost) -> Exception:
+    """What is not there is a bad pair's shard; what cannot be reached just now is no fault of the data."""
+    if error.gone:
+        return BadPair("missing shard", str(error))
+    return ValueError(f"{error}: the same command goes on when it can be reached")
 
 
 def split_of(where: str | Path, split: str, option: str, cache: Cache | None = None) -> list[Shard]:
@@ -227,10 +238,13 @@ def _indexed(folder: Path | Remote, split: str, option: str, cache: Cache) -> It
             cache.check(shard.path.url, option)
         size = shard.path.stat().st_size if isinstance(shard.path, Path) and shard.path.is_file() else 0
         if isinstance(shard.path, Path) and size != entry["bytes"]:
-            raise ValueError(
-                f"{option}={folder}: {shard.path.name} has {size} bytes, {entry['bytes']} in index.json: copy it "
-                "again, or run the same imagen-prepare again, which makes it again"
+            there = f"has {size} bytes, {entry['bytes']} in index.json" if shard.path.exists() else "is gone"
+            remedy = (
+                f"put it back, or prepare into another folder: it lies in {shard.path.parent}"
+                if "url" in entry
+                else "copy it again, or run the same imagen-prepare again, which makes it again"
             )
+            raise ValueError(f"{option}={folder}: {shard.path.name} {there}: {remedy}")
         if isinstance(folder, Path) and not path_of(folder, shard.name).is_file():
             raise ValueError(
                 f"{option}={folder}: {path_of(folder, shard.name)} is missing: run imagen-prepare again"

@@ -198,10 +198,17 @@ def one_line(error: BaseException) -> str:
         known = list(parent.keys()) if OmegaConf.is_dict(parent) else []
         where = parent._get_full_key(None) if OmegaConf.is_config(parent) else ""
         return f"{given}: no such setting{f' in {where}' if where else ''}; {_choices(str(cause.key), known)}"
-    text = " ".join(str(error).split())
+    text = " ".join(_of_worker(str(error)).split())
     if isinstance(cause, OmegaConfBaseException):
         text = f"{text} ({' '.join(str(cause).split())})" if text else " ".join(str(cause).split())
     return text or type(error).__name__
+
+
+def _of_worker(text: str) -> str:
+    """What a process that decodes said, without the traceback that torch puts around it; other texts as they are."""
+    if not re.match(r"Caught \w+ in DataLoader worker process \d+", text):
+        return text
+    return re.split(r"\n(?=\w[\w.]*: )", text)[-1].partition(": ")[2] or text
 
 
 def _choices(given: str, known: Iterable[Any]) -> str:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from imagen.diffusion.loss import by_noise_level
 from imagen.files import write_text
 from imagen.progress import bar
-from imagen.training.run_folder import RunFolder
+from imagen.training.run_folder import RunFolder, flat
 
 EDGES = (-8.0, -4.0, -2.0, 0.0, 2.0, 4.0, 8.0)
 """Bounds of the bins in logsnr."""
@@ -40,6 +40,7 @@ class Metrics(Callback):
         if every < 1:
             raise ValueError(f"trainer.log_every={every}: must be at least 1")
         self.folder, self.every, self.progress = folder, every, progress
+        self.more: dict[str, Any] = {}  # what else there is to report, such as val_loss
         self.waiting: list[tuple[int, Tensor, Tensor, list[str]]] = []
         self.mark = Mark(self)
         self.since, self.left, self.step = 0.0, 0.0, 0
@@ -122,11 +123,11 @@ class Metrics(Callback):
         }
         if not trainer.is_global_zero:
             return
-        self.folder.add_metrics({"step": self.step, **values, "loss_by_logsnr": levels})
+        values |= {"loss_by_logsnr": levels, **self.more}
+        self.more = {}
+        self.folder.add_metrics({"step": self.step, **values})
         for logger in trainer.loggers:
-            logger.log_metrics(
-                {**values, **{f"loss_by_logsnr/{k}": v for k, v in levels.items()}}, step=self.step
-            )
+            logger.log_metrics({k.replace(".", "/", 1): v for k, v in flat(values).items()}, step=self.step)
         if self.bar is not None:
             self.bar.set_postfix_str(f"loss {loss:.4f}, {images / elapsed:.1f} images/s", refresh=False)
 

@@ -34,6 +34,7 @@ OPERATIONAL = (
     "trainer.max_steps",
     "trainer.log_every",
     "trainer.save_every",
+    "trainer.validate_every",
     "trainer.accelerator",
     "trainer.devices",
     "trainer.nodes",

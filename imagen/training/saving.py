@@ -12,6 +12,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from imagen.training.metrics import NonFiniteLoss
 from imagen.training.requeue import Requeue
 from imagen.training.run_folder import RunFolder
 from imagen.training.strategies import Sharded
@@ -93,6 +94,14 @@ class Saving(Callback):
         trainer.strategy.barrier("saved")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        lost = trainer.global_step > self.saved >= 0 and not trainer.fit_loop._should_accumulate()
+        if (
+            isinstance(exception, ValueError)
+            and not isinstance(exception, NonFiniteLoss)
+            and trainer.world_size == 1
+            and lost
+        ):
+            self.save(trainer)  # it was between two steps: data that could not be had
         self.teardown(trainer, pl_module, "fit")
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

@@ -87,10 +87,10 @@ class Stage(LightningModule):
         )
         return range(part * batch_size, (part + 1) * batch_size)
 
-    def prepare(self, batch: Mapping[str, Any], random: Randomness) -> tuple[Tensor, Cond]:
+    def prepare(self, batch: Mapping[str, Any], random: Randomness, text_drop: float) -> tuple[Tensor, Cond]:
         """image (B, 3, R, R), text_emb (B, L, D), text_mask (B, L) -> x (B, 3, C, C) and what the network is
-        told."""
-        text_emb, text_mask = drop_text(batch["text_emb"].float(), batch["text_mask"], self.text_drop, random)
+        told, its text hidden with a probability of `text_drop`."""
+        text_emb, text_mask = drop_text(batch["text_emb"].float(), batch["text_mask"], text_drop, random)
         if self.lowres is None:
             return batch["image"], Cond(text_emb, text_mask)
         x, lowres, logsnr = self.lowres(batch["image"], random, self.resolution)
@@ -100,10 +100,15 @@ class Stage(LightningModule):
         """The mean loss, and for the log the loss and logsnr of each picture, (B,) both."""
         positions = self.positions(len(batch["image"]), batch_idx)
         random = Randomness.for_step(self.seed, self.global_step, positions, self.device)
-        x, cond = self.prepare(batch, random)
+        losses, logsnr = self.losses(batch, random, self.text_drop)
+        return {"loss": losses.mean(), "losses": losses, "logsnr": logsnr}
+
+    def losses(self, batch: Mapping[str, Any], random: Randomness, text_drop: float) -> tuple[Tensor, Tensor]:
+        """The loss of each picture, at a noise level of its own, and that level's logsnr: (B,) both."""
+        x, cond = self.prepare(batch, random, text_drop)
         t, eps = random.uniform(), random.normal(*x.shape[1:])
         losses = self.loss(self.denoiser, x.contiguous(memory_format=torch.channels_last), cond, t, eps)
-        return {"loss": losses.mean(), "losses": losses, "logsnr": self.schedule(t)}
+        return losses, self.schedule(t)
 
     def configure_optimizers(self) -> tuple[list[Optimizer], list[dict[str, Any]]]:
         optimizer = self.make_optimizer(p for p in self.parameters() if p.requires_grad)

@@ -19,6 +19,7 @@ from imagen.training.saved import check_resumable
 from imagen.training.saving import Saving
 from imagen.training.stage import Stage
 from imagen.training.strategies import Copies, Files, Sharded
+from imagen.training.validation import Validation
 
 Strategy = Literal["auto", "ddp", "fsdp"]
 
@@ -29,7 +30,7 @@ class Training:
     `accelerator`, `devices`, `nodes`, `precision`: as Lightning's Trainer has them ("bf16-mixed" keeps weights and
     loss in float32). `strategy`: "ddp" (a copy of the network in each process), "fsdp" (a shard in each; with `offload`, in
     the host's memory), or "auto": one process, or copies. `timeout`: minutes that processes wait for each other. `accumulate`: micro-batches a step. `gradient_clip`: of the global
-    norm, None for none. `log_every`, `save_every`: optimizer steps. `compile`: torch.compile the network in
+    norm, None for none. `log_every`, `save_every`, `validate_every` (None: never): optimizer steps. `compile`: torch.compile the network in
     place. `progress`: a bar on the terminal.
     """
 
@@ -47,6 +48,7 @@ class Training:
         gradient_clip: float | None = None,
         log_every: int = 50,
         save_every: int = 1000,
+        validate_every: int | None = None,
         compile: bool = False,
         progress: bool = True,
     ) -> None:
@@ -67,6 +69,11 @@ class Training:
             log_every,
             save_every,
         )
+        if validate_every is not None and validate_every < 1:
+            raise ValueError(
+                f"trainer.validate_every={validate_every}: must be at least 1, or null for never"
+            )
+        self.validate_every = validate_every
         self.compile, self.progress, self.gradient_clip = compile, progress, gradient_clip
         self.lightning: dict[str, Any] = {
             "accelerator": accelerator,
@@ -97,7 +104,8 @@ class Training:
             Metrics(folder, self.log_every, self.progress),
             Saving(folder, self.save_every, requeue),
         )
-        callbacks = [stage.ema, metrics, *([previews] if previews else []), saving, metrics.mark]
+        validation = [Validation(metrics, self.validate_every)] if self.validate_every else []
+        callbacks = [stage.ema, *validation, metrics, *([previews] if previews else []), saving, metrics.mark]
         if previews is not None:
             previews.folder, previews.progress = folder, self.progress
             previews.stopped = lambda: saving.stopped is not None
@@ -161,6 +169,7 @@ def quiet() -> None:
         ".*does not have many workers.*",
         ".*num_workers.*",
         ".*tensorboardX.*",
+        ".*`srun` command is available.*",
         ".*`IterableDataset` has `__len__`.*",
     ):
         warnings.filterwarnings("ignore", message)

@@ -18,7 +18,7 @@ from imagen.data.pictures import png
 from imagen.data.prepare.embedding import embed
 from imagen.data.prepare.preparing import described, prepare
 from imagen.data.shapes import draw, scene_of
-from imagen.data.shards import Shard
+from imagen.data.shards import Shard, split_of
 from imagen.data.sources.shapes import Shapes
 from imagen.data.sources.source import BadPair, Pair
 from imagen.text import HashedWords
@@ -186,7 +186,7 @@ def test_a_member_that_is_there_twice_is_a_bad_pair(tmp_path: Path) -> None:
     shard = Shard.scanned(tar_of(tmp_path / "a.tar", ("k.txt", b"a"), ("k.png", b"1"), ("k.png", b"2")))
     with pytest.raises(BadPair) as caught:
         shard.read(0)
-    assert str(caught.value).startswith(f"broken tar: {shard.path} at byte 0: k.png: duplicate file name")
+    assert str(caught.value).startswith(f"broken tar: {shard.path} at byte 0: k.png is there twice")
 
 
 def test_captions_that_cannot_be_read_are_bad_pairs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -296,7 +296,8 @@ def test_every_kind_of_bad_member_is_counted_by_its_kind(
         for number in range(3 * 68 // 4):
             assert set(batches.batch(number)["caption"]) == {"a circle"}
     assert sorted(batches.bad.values()) == sorted(kind for kind, _ in bad.values())
-    assert len(caplog.records) == len(bad), "each is logged once"
+    told = [record for record in caplog.records if record.name == "imagen.data.pipeline"]
+    assert len(told) == len(bad), "each is logged once"
     data.max_bad = 0.1
     with pytest.raises(
         ValueError, match=r"pairs cannot be used \(unreadable image 3, .*\), more than data.max_bad"
@@ -313,3 +314,20 @@ def test_a_shard_that_goes_away_while_training_is_counted_and_skipped(folder: Pa
         batches.batch(number)
     assert set(batches.bad.values()) == {"missing shard"}
     assert len(batches.bad) == 4
+
+
+def test_an_index_that_promises_too_much(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    prepare(Shapes(count=4, resolution=8, held_out=2), folder)
+    path, whole = folder / "index/train-000000.json", (folder / "index.json").read_text()
+    index = json.loads(path.read_text())
+    index["pairs"]["ends"][-1] = 10**15
+    path.write_text(json.dumps(index))
+    with pytest.raises(BadPair, match=r"broken tar: .*has \d+ bytes, and the pair ends at 1000000000000000"):
+        split_of(folder, "train", "x")[0].read(3)
+    for samples in (10**12, 10**30):
+        lists = json.loads(whole)
+        lists["splits"]["train"]["shards"][0]["samples"] = samples
+        (folder / "index.json").write_text(json.dumps(lists))
+        with pytest.raises(ValueError, match=r"index.json is damaged"):
+            split_of(folder, "train", "x")

@@ -7,8 +7,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
@@ -16,6 +18,7 @@ from imagen.programs.build import (
     build,
     build_optional,
     check_complete,
+    one_line,
     program,
     refuse_one_name_for_many,
 )
@@ -178,3 +181,15 @@ def test_a_reader_that_has_had_enough_is_no_error() -> None:
     command = f"{sys.executable} -m imagen.programs.plan --help | head -1"
     ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     assert ran.stderr == ""
+
+
+def test_what_a_worker_said_is_told_without_its_traceback() -> None:
+    class Fails(torch.utils.data.IterableDataset):
+        def __iter__(self) -> Any:
+            raise ValueError("7 pairs cannot be used: give\nanother")
+            yield
+
+    with pytest.raises(ValueError, match="Original Traceback") as caught:
+        next(iter(torch.utils.data.DataLoader(Fails(), num_workers=1)))
+    assert one_line(caught.value) == "7 pairs cannot be used: give another"
+    assert one_line(ValueError("plain")) == "plain"

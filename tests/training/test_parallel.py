@@ -69,7 +69,7 @@ def curve(folder: Path, name: str) -> list[float]:
 @pytest.fixture(scope="module")
 def curves(folder: Path) -> dict[str, list[float]]:
     for name, words in SPLITS.items():
-        ran = train(folder, name, *words)
+        ran = train(folder, name, *words, "trainer.validate_every=20")
         assert ran.returncode == 0, ran.stderr[-3000:]
     return {name: curve(folder, name) for name in SPLITS}
 
@@ -107,6 +107,18 @@ def test_a_sharded_run_is_exported_as_any_other(
     assert one.keys() == shards.keys()
     for name, tensor in one.items():
         assert torch.allclose(shards[name], tensor, rtol=1e-3, atol=1e-5), name
+
+
+def test_the_validation_loss_is_that_of_one_process(curves: dict[str, list[float]], folder: Path) -> None:
+    """And looking at it changes nothing: the golden curve is of a run that did not."""
+    told = {}
+    for name in SPLITS:
+        lines = [json.loads(line) for line in (folder / name / "metrics.jsonl").read_text().splitlines()]
+        told[name] = [line["val_loss"] for line in lines if "val_loss" in line]
+    assert len(told["one"]) == 2
+    assert told["one"][1] != told["one"][0] > 0
+    for name in SPLITS:
+        assert told[name] == pytest.approx(told["one"], rel=1e-5), name
 
 
 @pytest.mark.parametrize("split", ["ddp", "fsdp"])

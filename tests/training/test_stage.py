@@ -52,7 +52,7 @@ def test_a_batch_of_a_super_resolution_stage() -> None:
         "text_emb": torch.randn(5, 3, 16, dtype=torch.float16),
         "text_mask": torch.ones(5, 3, dtype=torch.bool),
     }
-    x, cond = stage("stage.lowres.crop=8", "stage.text_drop=1").prepare(batch, Randomness(range(5)))
+    x, cond = stage("stage.lowres.crop=8").prepare(batch, Randomness(range(5)), text_drop=1.0)
     assert x.shape == (5, 3, 8, 8)
     assert cond.lowres is not None
     assert cond.lowres.shape == (5, 3, 8, 8)

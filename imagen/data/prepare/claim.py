@@ -21,8 +21,9 @@ def alone(folder: Path) -> Iterator[None]:
         raise ValueError(f"out={folder} is there and holds no shards of ours: choose another out=")
     folder.mkdir(parents=True, exist_ok=True)
     lock = folder / ".lock"
-    if lock.is_symlink():
-        raise ValueError(f"{lock} is a link: delete it")
+    for name in (lock, folder / "index", folder / "text", *folder.glob("text/*")):
+        if name.is_symlink():  # what is written there would land elsewhere
+            raise ValueError(f"{name} is a link: delete it, or put what it leads to in its place")
     with locked(lock, f"out={folder}: another imagen-prepare is at work there; wait for it"):
         yield
 

@@ -1,9 +1,14 @@
 """What of a source does not go into a data set: counted by kind, a few of each named, and too many refused."""
 
 from imagen.data.index import Index
+from imagen.data.sources.source import plain
 
 NAMED = 3  # so many of a kind are named to people
 DUPLICATE = "exact duplicate"
+
+
+class TooManyBad(ValueError):
+    """More pairs cannot be used than may be."""
 
 
 class LeftOut:
@@ -17,9 +22,10 @@ class LeftOut:
         self.examples: dict[str, list[str]] = {}
 
     def add(self, where: str, left_out: list[Index]) -> None:
-        """What a shard left out; `where` its rows are from, for people. ValueError when that is too many of all rows."""
+        """What a shard left out; `where` its rows are from, for people. TooManyBad when that is too many of all rows."""
         for part in left_out:
-            kind, row, reason = part["kind"], part["row"], part["reason"]
+            # plain when it was written here; an index may also come from elsewhere
+            kind, row, reason = plain(part["kind"]), part["row"], plain(part["reason"])
             self._count(kind, f"{where} row {row}: {reason.removeprefix(kind + ': ')}".rstrip(": "))
             if part["bad"]:
                 self.bad, self.first = self.bad + 1, self.first or f"{where} row {row}: {reason}"
@@ -32,9 +38,9 @@ class LeftOut:
             self._count(DUPLICATE, examples[number] if number < len(examples) else "")
 
     def refuse(self, rows: int) -> None:
-        """ValueError when too many of all `rows` are unusable."""
+        """TooManyBad when too many of all `rows` are unusable."""
         if self.bad > self.max_bad * rows:
-            raise ValueError(
+            raise TooManyBad(
                 f"{self.bad} pairs cannot be used (the first is {self.first}): more than max_bad={self.max_bad} of all "
                 f"{rows}; put them right, or give a larger max_bad="
             )
@@ -52,4 +58,4 @@ class LeftOut:
     def _count(self, kind: str, example: str) -> None:
         self.kinds[kind] = self.kinds.get(kind, 0) + 1
         if self.kinds[kind] <= NAMED:
-            self.examples.setdefault(kind, []).append(example)
+            self.examples.setdefault(kind, []).append(plain(example))

@@ -15,7 +15,7 @@ import numpy as np
 from imagen.data.index import Index, path_of, read_index, read_shard_index, write_index
 from imagen.data.prepare.claim import alone, claim
 from imagen.data.prepare.filters import Filters
-from imagen.data.prepare.left_out import NAMED, LeftOut
+from imagen.data.prepare.left_out import NAMED, LeftOut, TooManyBad
 from imagen.data.prepare.processes import Tick, each
 from imagen.data.prepare.writing import index_tar, write_shard
 from imagen.data.remote import Cache, Lost, is_address, place_of
@@ -91,14 +91,21 @@ def prepare(
         for part in folder.glob(".*.tar.part"):
             part.unlink()
         left_out = LeftOut(total, max_bad)
+        finished = (
+            {job.name for job in jobs if _there(folder, job)} if (folder / "index.json").exists() else set()
+        )
         try:
             made = _made(source, jobs, folder, filters, cache, left_out, workers)
             left_out.refuse(sum(shard["rows"] for shard in made.values()))
-        except ValueError:
+        except TooManyBad:
             # another try may find what this one missed: a wrong folder of pictures is soon put right
             for job in jobs:
-                _forget_bad(folder, job)
+                if job.name not in finished:
+                    _forget_bad(folder, job)
             raise
+        left_out = LeftOut(total, max_bad)  # told in the order of the source, whichever was done first
+        for job in jobs:
+            left_out.add(job.where, made[job.name]["left_out"])
         index = _index(settings, jobs, made, left_out, duplicates)
         if not any(split["samples"] for split in index["splits"].values()):
             for job in jobs:  # other filters may leave some: these shall bind nobody
@@ -158,7 +165,8 @@ def _made(
             if rows:
                 shown.update(before + read - shown.n)
             else:
-                shown.set_postfix_str(f"{read} pairs")
+                shown.set_postfix_str(f"{read} pairs", refresh=False)
+                shown.update(0)  # as often as a bar is drawn, and not once a pair
 
         for job, index in each(missing, partial(_make, source, folder, filters, cache), workers, show):
             made[job.name] = index

@@ -376,3 +376,48 @@ def test_several_devices_share_the_embedding(folder: Path, tmp_path: Path) -> No
     embed(folder, [HashedWords(8) for _ in range(3)])
     embed(tmp_path / "one", [HashedWords(8)])
     assert content(folder) == content(tmp_path / "one")
+
+
+def test_what_is_finished_stays_whatever_fails_later(folder: Path) -> None:
+    """A shard with bad rows is made again only where too many are bad and the folder never was finished."""
+    prepare(Numbers(bad=(1, 5)), folder, shard_size=4, max_bad=0.2)
+    before = content(folder)
+    (folder / "train-000002.tar").unlink()
+    with pytest.raises(ValueError, match="5 pairs cannot be used"):
+        prepare(Numbers(bad=(1, 5, 8, 9, 10)), folder, shard_size=4, max_bad=0.2)
+    assert before.keys() - content(folder).keys() == {"train-000002.tar", "index/train-000002.json"}
+    prepare(Numbers(bad=(1, 5)), folder, shard_size=4, max_bad=0.2)
+    assert content(folder) == before
+
+    class Full(Numbers):
+        def pair(self, split: str, row: int) -> Pair:
+            if row == 9:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().pair(split, row)
+
+    other = folder.parent / "other"
+    with pytest.raises(ValueError, match="the disk is full"):
+        prepare(Full(bad=(1, 5)), other, shard_size=4, max_bad=0.2)
+    assert sorted(path.name for path in other.glob("*.tar")) == ["train-000000.tar", "train-000001.tar"]
+
+
+def test_the_index_does_not_depend_on_who_was_done_first(folder: Path, tmp_path: Path) -> None:
+    for workers in (1, 3):
+        prepare(
+            Numbers(bad=(1, 2, 5, 6, 9)), tmp_path / str(workers), shard_size=2, max_bad=1, workers=workers
+        )
+    assert content(tmp_path / "1") == content(tmp_path / "3")
+
+
+@pytest.mark.parametrize("name", ["index", "text"])
+def test_nothing_is_written_through_links(folder: Path, name: str) -> None:
+    prepare(Numbers(), folder, shard_size=4)
+    elsewhere = folder.parent / "elsewhere"
+    elsewhere.mkdir()
+    if (folder / name).exists():
+        (folder / name).rename(folder.parent / "away")
+    (folder / name).symlink_to(elsewhere)
+    for call in (lambda: prepare(Numbers(), folder, shard_size=4), lambda: embed(folder, [HashedWords(8)])):
+        with pytest.raises(ValueError, match=rf"{name} is a link: delete it"):
+            call()
+    assert not any(elsewhere.iterdir())

@@ -229,3 +229,20 @@ def test_what_must_be_installed_is_said(
     monkeypatch.setitem(sys.modules, module_name, None)
     with pytest.raises(ValueError, match=rf"^data.train={url}: {remedy}"):
         module(url, cache)
+
+
+def test_a_server_that_went_away_is_no_bad_data(server: Any, pictures: Path, cache: Cache) -> None:
+    """Nothing is left out for it, so that a run that goes on later goes on with the same pairs."""
+    data = module(f"{server.url}/pictures", cache, max_bad=1.0)
+    for name in ("train-000000.tar", "train-000001.tar", "train-000002.tar"):
+        server.faults[f"/pictures/{name}"] = [503] * 99
+    with pytest.raises(
+        ValueError, match=r"train-00000\d.tar: the server says 503 .*: the same command goes on when"
+    ):
+        batches(data)
+
+
+@pytest.mark.parametrize("url", ["http://", "http://[::1/x.tar", "http://[x/{0..3}.tar", "s3:///x.tar"])
+def test_no_address(url: str, cache: Cache, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^data.train=.*: no address: give \w+://HOST_OR_BUCKET/PATH"):
+        module(url, cache)
