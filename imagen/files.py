@@ -34,8 +34,11 @@ def write_text(path: Path, text: str) -> None:
     """All of `text` or nothing: written beside `path`, whose folder is made, and moved."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)
+    try:
+        beside.write_text(text, encoding="utf-8")
+        os.replace(beside, path)
+    finally:  # a full disk leaves half of it
+        beside.unlink(missing_ok=True)
 
 
 def shared(path: Path) -> None:

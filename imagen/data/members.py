@@ -20,25 +20,35 @@ WORDS = ("txt", "json")
 @dataclass(frozen=True)
 class Entry:
     """A pair of a tar: its members lie in the bytes [start, end) of the file. `sample`: those that were read,
-    extension -> bytes, and "__key__"."""
+    extension -> bytes, and "__key__". `twice`: a member that is there twice, if there is one."""
 
     start: int
     end: int
     sample: dict[str, Any]
+    twice: str | None = None
 
     @property
     def captions(self) -> tuple[str, ...]:
         """See `captions_of`."""
         return captions_of(self.sample)
 
+    def whole(self) -> dict[str, Any]:
+        """Its sample. BadPair when a member is there twice, as then reading it for training is refused."""
+        if self.twice is not None:
+            raise BadPair("broken tar", f"{self.twice} is there twice")
+        return self.sample
+
 
 def scan(path: Path, damage: Callable[[str], object], pictures: bool = False) -> Iterator[Entry]:
-    """The pairs of a tar, in order; txt and json are read, and the other members if `pictures`.
+    """The pairs of a tar, in order; txt and json are read, and the other members if `pictures`. Extensions are in lower
+    case, whatever they are in the tar.
 
     Where bytes are no part of a tar, or the file was cut short, `damage` is told in words, and the next whole member
     looked for: a pair that lost members comes without them. ValueError when there is not one member."""
     key, start, end, found = "", 0, 0, False
     sample: dict[str, Any] = {}
+    seen: set[str] = set()
+    twice: str | None = None
     with path.open("rb") as file:
         for member, begin in _members(file, damage):
             found = True
@@ -47,14 +57,18 @@ def scan(path: Path, damage: Callable[[str], object], pictures: bool = False) ->
                 continue
             if name != key:
                 if key:
-                    yield Entry(start, end, sample)
-                key, start, sample = name, begin, {"__key__": name}
+                    yield Entry(start, end, sample, twice)
+                key, start, sample, seen, twice = name, begin, {"__key__": name}, {"__key__"}, None
+            extension = extension.lower()
+            if extension in seen:
+                twice = twice or member.name
+            seen.add(extension)
             end = member.offset_data + -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
-            if pictures or extension in WORDS:
+            if extension != "__key__" and (pictures or extension in WORDS):
                 file.seek(member.offset_data)
-                sample[extension.lower()] = file.read(member.size)
+                sample[extension] = file.read(member.size)
     if key:
-        yield Entry(start, end, sample)
+        yield Entry(start, end, sample, twice)
     if not found:
         raise ValueError(
             f"{path} is no tar: give tars of pictures and captions that are not compressed, or copy it again"
@@ -127,9 +141,9 @@ def plain_pair(data: bytes) -> dict[str, Any] | None:
         key, extension = base_plus_ext(name)
         start = at + tarfile.BLOCKSIZE
         at = start + -(-size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
-        if not key or not extension or extension.lower() in sample or at > len(data):
+        if not key or not extension or at > len(data):
             return None
-        if sample.setdefault("__key__", key) != key:
+        if sample.setdefault("__key__", key) != key or extension.lower() in sample:
             return None
         sample[extension.lower()] = data[start : start + size]
     return sample or None
@@ -137,17 +151,21 @@ def plain_pair(data: bytes) -> dict[str, Any] | None:
 
 def captions_of(sample: dict[str, Any]) -> tuple[str, ...]:
     """All captions of a pair: "captions" of its json when there is such a list, else its txt, else "caption"
-    of its json. Blank ones count too, as embeddings are found by their number. () when it has none or they
-    are not text."""
+    of its json. Blank ones count too, as embeddings are found by their number; what is there in the place of a text (null,
+    a number, a list) is a blank one. () when it has none or they cannot be read."""
     try:
         fields = json.loads(sample.get("json") or b"{}")
         if isinstance(fields, dict) and isinstance(fields.get("captions"), list):
-            return tuple(map(str, fields["captions"]))
+            return tuple(map(_text, fields["captions"]))
         if "txt" in sample:
             return (sample["txt"].decode(),)
-        return (str(fields["caption"]),) if isinstance(fields, dict) and fields.get("caption") else ()
+        return (_text(fields["caption"]),) if isinstance(fields, dict) and fields.get("caption") else ()
     except (ValueError, RecursionError):  # not JSON, not UTF-8, brackets without end
         return ()
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def said_of(sample: dict[str, Any]) -> tuple[str, ...]:
@@ -175,5 +193,6 @@ def picture_of(sample: dict[str, Any]) -> bytes:
         if extension in sample:
             return sample[extension]
     raise BadPair(
-        "missing image", f"{sample['__key__']} has only {', '.join(k for k in sample if k[0] != '_')}"
+        "missing image",
+        f"{sample['__key__']} has only {', '.join(k for k in sample if not k.startswith('_'))}",
     )

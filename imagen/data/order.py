@@ -18,7 +18,8 @@ class Order:
 
     def __init__(self, sizes: list[int], seed: int, window: int = 8, shuffle: bool = True) -> None:
         self.sizes, self.total = np.array(sizes), sum(sizes)
-        self.seed, self.window, self.shuffle = seed, window, shuffle
+        # of more shards than there are is of all: numpy counts in 64 bits only
+        self.seed, self.window, self.shuffle = seed, min(window, max(len(sizes), 1)), shuffle
         self._epoch: tuple[int, np.ndarray, np.ndarray] | None = (
             None  # the last ones looked at: positions come in turn
         )

@@ -15,6 +15,8 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from imagen.data.sources.source import BadPair
 
 EXTENSIONS = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+# theirs, and no other that Pillow knows, whatever a file is called: for one of them it starts a program; MPO is a JPEG
 KEPT = {
     "JPEG": "jpg",
     "MPO": "jpg",
@@ -92,7 +94,7 @@ def size_of(data: bytes) -> tuple[int, int]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(data))
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
             width, height = image.size
             turned = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
     except UnidentifiedImageError as error:
@@ -108,7 +110,7 @@ def _read(data: bytes, side: int | None = None) -> tuple[Image.Image, str]:
             warnings.simplefilter(
                 "ignore"
             )  # broken EXIF and the like: what counts is whether the pixels can be had
-            image = Image.open(io.BytesIO(data))
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
             form = image.format or ""
             if side is not None and form in ("JPEG", "MPO"):
                 image.draft(None, (SPARE * side, SPARE * side))  # does nothing where that would be too small

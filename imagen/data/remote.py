@@ -88,11 +88,7 @@ class Cache:
         if protocol not in NEEDS:
             known = ", ".join(f"{name}://" for name in NEEDS)
             raise ValueError(f"{option}={url}: {protocol}:// is not known: give {known} or pipe:COMMAND")
-        try:
-            named = urlsplit(url).netloc
-        except ValueError:
-            named = ""
-        if not named:
+        if not re.match(r"[^:]+://([\w.~%@:{},-]|\[[0-9a-fA-F:.]+\])+(/|$)", url, re.ASCII):
             raise ValueError(f"{option}={url}: no address: give {protocol}://HOST_OR_BUCKET/PATH")
         for module in ("fsspec", NEEDS[protocol]):
             try:

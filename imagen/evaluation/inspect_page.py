@@ -2,10 +2,12 @@
 these."""
 
 import base64
+import errno
 import html
 import io
 import json
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +23,7 @@ from imagen.data.members import captions_of, picture_of
 from imagen.data.pictures import decode
 from imagen.data.sources.source import BadPair
 from imagen.evaluation.gallery import document, table
-from imagen.files import write_text
+from imagen.files import size_in_words
 from imagen.grid import contact_sheet
 
 SHOWN = 48  # pairs
@@ -64,15 +66,28 @@ class Shown:
 
 
 def write_inspection(out: Path, found: Inspection, problems: Sequence[Problem], seed: int) -> Path:
-    """inspect.json, sheet.png and index.html in `out`, each whole or not at all; returns the page's path. The pairs on
-    the sheet are drawn by `seed`: the same data and seed make the same bytes."""
-    out.mkdir(parents=True, exist_ok=True)
+    """inspect.json, sheet.png and index.html in `out`, all three or none; returns the page's path. The pairs on the sheet
+    are drawn by `seed`: the same data and seed make the same bytes. ValueError naming out= when the disk is full."""
     pairs = _shown(found, seed)
     report = {**found.report, "problems": [asdict(problem) for problem in problems]}
-    write_text(out / "inspect.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     captions = [plain(f"{pair.size[0]} x {pair.size[1]}: {pair.captions[0]}", 2000) for pair in pairs]
-    _write_png(out / "sheet.png", contact_sheet([pair.picture for pair in pairs], captions))
-    write_text(out / "index.html", page(found.report, problems, pairs))
+    sheet = io.BytesIO()
+    contact_sheet([pair.picture for pair in pairs], captions).save(sheet, "PNG")
+    content = {
+        "inspect.json": (json.dumps(report, indent=1, ensure_ascii=False) + "\n").encode(),
+        "sheet.png": sheet.getvalue(),
+        "index.html": page(found.report, problems, pairs).encode(),
+    }
+    try:
+        _write(out, content)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        there = next(path for path in (out, *out.absolute().parents) if path.exists())
+        raise ValueError(
+            f"out={out}: the disk is full ({size_in_words(shutil.disk_usage(there).free)} free): make room, or give another "
+            "out=; what was there is as it was"
+        ) from None
     return out / "index.html"
 
 
@@ -316,7 +331,16 @@ def _pair(pair: Shown) -> str:
     )
 
 
-def _write_png(path: Path, image: Image.Image) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    image.save(beside, "PNG")
-    os.replace(beside, path)
+def _write(out: Path, content: dict[str, bytes]) -> None:
+    """Files of `out`, by their names: all are written aside before the first is moved, so that none is of another time
+    than the others."""
+    out.mkdir(parents=True, exist_ok=True)
+    beside = {name: out / f".{name}.{os.getpid()}" for name in content}
+    try:
+        for name, data in content.items():
+            beside[name].write_bytes(data)
+        for name, path in beside.items():
+            os.replace(path, out / name)
+    finally:
+        for path in beside.values():
+            path.unlink(missing_ok=True)

@@ -22,12 +22,14 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import (
     HydraException,
     InstantiationException,
     MissingConfigException,
     OverrideParseException,
 )
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -47,7 +49,7 @@ def program(config_name: str, **short: str) -> Callable[[Task], Callable[[], Non
     def decorate(task: Task) -> Callable[[], None]:
         @functools.wraps(task)
         def checked(cfg: DictConfig) -> None:
-            with reported():
+            with reported(of_many=HydraConfig.get().mode == RunMode.MULTIRUN):
                 given = check_complete(cfg)
                 check(given, SETTINGS[config_name], "")
                 with naming(given):
@@ -96,9 +98,14 @@ def refuse_one_name_for_many(arguments: Sequence[str]) -> None:
         )
 
 
+class CellFailed(ValueError):
+    """A run of a sweep ended with an error of the user's."""
+
+
 @contextlib.contextmanager
-def reported() -> Iterator[None]:
-    """Errors of the user leave as one line on stderr and exit code 2; those of ours pass."""
+def reported(of_many: bool = False) -> Iterator[None]:
+    """Errors of the user leave as one line on stderr and exit code 2; those of ours pass. Of the runs of a sweep one that
+    fails takes no other down: it raises CellFailed, which the sweep is told of when all have ended."""
     try:
         yield
     except BrokenPipeError:  # whoever read what this program says, `head` perhaps, has had enough
@@ -108,6 +115,10 @@ def reported() -> Iterator[None]:
         if os.environ.get("IMAGEN_DEBUG") == "1":
             raise
         sys.stderr.write(f"error: {one_line(error)}\n")
+        if of_many:
+            raise CellFailed(
+                f"of the runs of the sweep some failed, the first with: {one_line(error)}"
+            ) from None
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         sys.stderr.write("interrupted: the same command goes on from here\n")

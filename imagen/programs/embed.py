@@ -16,7 +16,7 @@ def main(cfg: DictConfig) -> None:
     """Embed what has no embeddings yet, then say what is there."""
     devices, folder = devices_of(cfg.device), Path(cfg.data.path)
     encoders = [build(cfg.text).to(device) for device in devices]
-    captions = embed(folder, encoders, cache=build(cfg.cache))
+    captions = embed(cfg.data.path, encoders, cache=build(cfg.cache))
     key = encoders[0].key
     (where,) = (path for path, stored in embedding_keys(folder).items() if stored == key)
     size = sum(file.stat().st_size for file in where.glob("*.safetensors"))

@@ -1,26 +1,27 @@
 """imagen-inspect: what is in a folder of shards or a pattern of tars, and what is wrong with it, before it is trained
 on."""
 
-from pathlib import Path
-
 from omegaconf import DictConfig
 
 from imagen.data.inspect.inspection import inspect
 from imagen.data.inspect.problems import NOTE, problems
+from imagen.data.inspect.wording import plain
 from imagen.evaluation.inspect_page import speed_in_words, write_inspection
-from imagen.programs.build import program
+from imagen.programs.build import build, program
+from imagen.programs.prepare import folder_of
 
 
 @program("inspect", data="data.path")
 def main(cfg: DictConfig) -> None:
     """Look, write the page, say the worst in the last line."""
-    found = inspect(cfg.data.path, cfg.resolution, cfg.samples, cfg.seed)
+    out, cache = folder_of(cfg.out), build(cfg.cache)
+    found = inspect(cfg.data.path, cfg.resolution, cfg.samples, cfg.seed, cache=cache)
     wrong = problems(found.report)
-    where = write_inspection(Path(cfg.out), found, wrong, cfg.seed)
+    where = write_inspection(out, found, wrong, cfg.seed)
     report = found.report
     for name, split in report["splits"].items():
         side, words = split["short_side"]["summary"], split["wording"]["words"]["summary"]
-        print(
+        _say(
             f"{name}: {split['pairs']:,} pairs, {split['captions']:,} captions, {split['bytes'] / 1e6:,.1f} MB in "
             f"{split['shards']['count']:,} shards"
             + (f"; short side {side['min']:g} to {side['max']:g} pixels" if side else "")
@@ -31,9 +32,14 @@ def main(cfg: DictConfig) -> None:
         print(speed_in_words(report))
     real = [problem for problem in wrong if problem.level != NOTE]
     for problem in reversed(real):  # the worst is the last line, which stays to be seen
-        print(f"{problem.level}: {problem.what} {problem.remedy}")
+        _say(f"{problem.level}: {problem.what} {problem.remedy}")
     if not real:
         print("no problem found")
+
+
+def _say(text: str) -> None:
+    """One line, also of words of the data, with nothing that a terminal obeys."""
+    print(" ".join(plain(text, len(text)).splitlines()))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from imagen.data.index import read_index
+from imagen.data.inspect.wording import plain
 from imagen.data.prepare.embedding import embed
 from imagen.data.prepare.estimate import estimate
 from imagen.data.prepare.preparing import described, prepare
@@ -22,9 +23,9 @@ def main(cfg: DictConfig) -> None:
         raise ValueError(
             "no source: give source=table source.path=TABLE, or source=folder, coco, img2dataset, huggingface or shapes"
         )
-    source, filters, out = build(cfg.source), build(cfg.filters), Path(cfg.out)
-    cache = build(cfg.cache)
-    encoders = [build(cfg.text) for _ in devices_of(cfg.device)] if cfg.embed else []
+    out, devices = folder_of(cfg.out), devices_of(cfg.device)
+    source, filters, cache = build(cfg.source), build(cfg.filters), build(cfg.cache)
+    encoders = [build(cfg.text) for _ in devices] if cfg.embed else []
     if not (out / "index.json").exists():
         needed = estimate(source, encoders[0].dim if encoders else 0, filters)
         free = shutil.disk_usage(next(p for p in (out, *out.absolute().parents) if p.exists())).free
@@ -37,18 +38,32 @@ def main(cfg: DictConfig) -> None:
                 f"out={out}: {size_in_words(needed.bytes)} are needed and {size_in_words(free)} free: choose a larger disk"
             )
     elif cfg.dry_run:
-        print(described(out, read_index(out)))
+        _say(described(out, read_index(out)))
         return
     index = prepare(source, out, cfg.shard_size, cfg.max_bad, filters, cfg.duplicates, cfg.workers, cache)
     if encoders:
-        there = [encoder.to(device) for encoder, device in zip(encoders, devices_of(cfg.device))]
+        there = [encoder.to(device) for encoder, device in zip(encoders, devices)]
         embed(out, there, "out", cache)
-    print(described(out, index))
+    _say(described(out, index))
 
 
 def devices_of(given: str | list[str]) -> list[str]:
-    """One device or several."""
+    """One device or several; ValueError for none."""
+    if not given:
+        raise ValueError("device=[]: give cpu, cuda, or a list of those")
     return [given] if isinstance(given, str) else list(given)
+
+
+def folder_of(out: str) -> Path:
+    """Where a program writes; ValueError for an address, of which a path would make folders here."""
+    if "://" in out:
+        raise ValueError(f"out={out}: give a folder on a disk")
+    return Path(out)
+
+
+def _say(text: str) -> None:
+    """What has words of the data in it, with nothing that a terminal obeys."""
+    print(plain(text, len(text)))
 
 
 if __name__ == "__main__":

@@ -76,9 +76,10 @@ class Inspect(TypedDict):
 
     data: Place
     out: Path
-    resolution: Count
+    resolution: Annotated[int, Rule("a whole number from 1 to 8192", lambda n: 1 <= n <= 8192)]
     samples: Count
     seed: int
+    cache: Part
 
 
 class Train(TypedDict):

@@ -5,14 +5,17 @@
         tokens    (sum of L_i, D) float16           all captions' tokens, one caption after the other
         offsets   (n + 1,) int64                    caption i has the tokens offsets[i] to offsets[i + 1]
         captions  (n,) int64                        the caption's hash: what these tokens were made of
+        and, as metadata, "tar": the sha256 of the tar whose captions these are, if it was told
 
 n captions of a shard, in the shard's order; L_i their true lengths; D text width. A T5-XL embedding of 20
 tokens takes 82 kB, where the field's padded float32 pickles of 256 take 2.1 MB.
 """
 
+import errno
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,19 +44,23 @@ def write_embeddings(
     captions: Sequence[str],
     encoder: TextEncoder,
     progress: Callable[[int], object] | None = None,
+    tar: str = "",
 ) -> Path:
     """Embeds the captions of a shard (in its order) and writes them beside it; returns the file.
 
     A complete file of the same encoder and captions is kept; the file is written aside and moved into place,
     so a killed run leaves nothing half. Equal captions are embedded once; batches are sorted by length.
-    `progress(k)` is called when k more captions are done. ValueError: an empty caption, or a cache written
-    with other weights under the same name.
+    `progress(k)` is called when k more captions are done. `tar`: the sha256 of the shard, kept with them. ValueError:
+    an empty caption, one of which the encoder makes what is no number, or a cache written with other weights under
+    the same name. OSError when it cannot be written, a full disk among them.
     """
     refuse_empty(captions)
     path = _claim(Path(folder), encoder.key) / f"{Path(shard_name).stem}.safetensors"
     hashes = torch.tensor([caption_hash(caption) for caption in captions], dtype=torch.int64)
     report = progress or (lambda done: None)
-    if _complete(path, encoder.key, hashes):
+    if (there := _complete(path, encoder.key, hashes)) is not None:
+        if tar and there.tar != tar:
+            _save(there.tensors(), path, tar)
         report(len(captions))
         return path
     copies: dict[str, int] = {}
@@ -62,10 +69,8 @@ def write_embeddings(
     rows: dict[str, Tensor] = {}
     for batch in _batches(sorted(copies, key=lambda caption: (len(caption), caption))):
         emb, mask = encoder(batch)
-        for caption, tokens, there in zip(batch, emb.half().cpu(), mask.cpu()):
-            if not tokens.isfinite().all():
-                raise ValueError(f"the embedding of {caption!r} does not fit half precision")
-            rows[caption] = tokens[there]
+        for caption, tokens, real in zip(batch, emb.cpu(), mask.cpu()):
+            rows[caption] = _halved(tokens[real], caption, encoder)
         report(sum(copies[caption] for caption in batch))
     lengths = torch.tensor([0, *(len(rows[caption]) for caption in captions)])
     tensors = {
@@ -73,10 +78,7 @@ def write_embeddings(
         "offsets": lengths.cumsum(0),
         "captions": hashes,
     }
-    aside = path.with_suffix(f".{os.getpid()}.part")
-    save_file(tensors, aside, metadata={"key": json.dumps(encoder.key, sort_keys=True)})
-    shared(aside)
-    os.replace(aside, path)
+    _save(tensors, path, tar)
     return path
 
 
@@ -138,7 +140,8 @@ class Embeddings:
 
 class ShardEmbeddings:
     """The n embeddings of a shard by the encoder with this key, memory-mapped: only the tokens asked for are
-    read. ValueError when the file is not what `write_embeddings` wrote."""
+    read. `tar`: the sha256 of the shard that they are of, "" if it was not given. ValueError when the file is not what
+    `write_embeddings` wrote."""
 
     def __init__(self, path: Path, key: Key):
         self.path: object = path  # in words: where a copy came from is another place
@@ -146,6 +149,7 @@ class ShardEmbeddings:
             file = safe_open(path, "pt")
             offsets, captions = file.get_tensor("offsets"), file.get_tensor("captions")
             self._tokens = file.get_slice("tokens")
+            self.tar: str = (file.metadata() or {}).get("tar", "")
             wrong = _misfit(offsets, captions, self._tokens, key.get("dim"))
         except (SafetensorError, OSError) as error:
             wrong = str(error)
@@ -171,6 +175,11 @@ class ShardEmbeddings:
                 f"{self.path} was made of other captions than its shard has now (sample {index}): delete it"
             )
         return self[index]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that is in the file."""
+        offsets, captions = torch.tensor(self._offsets), torch.tensor(self.hashes, dtype=torch.int64)
+        return {"tokens": self._tokens[:], "offsets": offsets, "captions": captions}
 
 
 def _misfit(offsets: Tensor, captions: Tensor, tokens: Any, dim: Any) -> str:
@@ -219,12 +228,44 @@ def _claim(folder: Path, key: Key) -> Path:
     return path
 
 
-def _complete(path: Path, key: Key, hashes: Tensor) -> bool:
-    """Whether `path` holds the embeddings of exactly these captions."""
+def _complete(path: Path, key: Key, hashes: Tensor) -> ShardEmbeddings | None:
+    """What `path` holds, if it is the embeddings of exactly these captions, and numbers all of them."""
     try:
-        return path.exists() and ShardEmbeddings(path, key).hashes == hashes.tolist()
+        there = ShardEmbeddings(path, key) if path.exists() else None
     except ValueError:
-        return False
+        return None
+    whole = there is not None and there.hashes == hashes.tolist()
+    return there if there is not None and whole and there.tensors()["tokens"].isfinite().all() else None
+
+
+def _halved(tokens: Tensor, caption: str, encoder: TextEncoder) -> Tensor:
+    """The embedding of a caption (L, D) in half precision; ValueError when it cannot be had so."""
+    half = tokens.half()
+    if half.isfinite().all():
+        return half
+    wrong = (
+        "does not fit half precision" if tokens.isfinite().all() else "has values that are NaN or infinite"
+    )
+    raise ValueError(
+        f"{encoder.key['encoder']}: the embedding of {caption[:80]!r} {wrong}: leave that caption out, or choose another "
+        "text=... or device=..."
+    )
+
+
+def _save(tensors: dict[str, Tensor], path: Path, tar: str) -> None:
+    """All of the file or nothing; OSError when it cannot be written."""
+    aside = path.with_suffix(f".{os.getpid()}.part")
+    try:
+        # one entry alone: the library puts several in any order, and the same captions make the same bytes
+        save_file(tensors, aside, metadata={"tar": tar})
+        shared(aside)
+        os.replace(aside, path)
+    except SafetensorError as error:  # which is no OSError, and has the number of one in its words
+        number = re.search(r"os error (\d+)", str(error))
+        code = int(number[1]) if number else errno.EIO
+        raise OSError(code, os.strerror(code) if number else str(error), str(aside)) from None
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def _batches(captions: Sequence[str]) -> Iterator[list[str]]:

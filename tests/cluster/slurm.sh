@@ -6,11 +6,10 @@ action=$1 folder=$(realpath -m "$2")
 
 stop() {
   for daemon in slurmd slurmctld munged; do
-    if [ -f "$folder/$daemon.pid" ]; then
-      kill "$(cat "$folder/$daemon.pid")" 2>/dev/null || true
-      for _ in $(seq 50); do kill -0 "$(cat "$folder/$daemon.pid")" 2>/dev/null || break; sleep 0.1; done
-      rm -f "$folder/$daemon.pid"
-    fi
+    pid=$(cat "$folder/$daemon.pid" 2> /dev/null) || continue
+    kill "$pid" 2> /dev/null || true
+    for _ in $(seq 50); do kill -0 "$pid" 2> /dev/null || break; sleep 0.1; done
+    rm -f "$folder/$daemon.pid"
   done
 }
 
@@ -31,7 +30,8 @@ SlurmctldHost=$host(127.0.0.1)
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket=$folder/munge.socket
+# a requeued job waits for as long as credentials last: 120 s, unless told otherwise
+AuthInfo=socket=$folder/munge.socket,cred_expire=10
 CryptoType=crypto/munge
 SlurmctldPort=$((20000 + RANDOM % 10000))
 SlurmdPort=$((30000 + RANDOM % 10000))
@@ -44,7 +44,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 SlurmdParameters=config_overrides
 MpiDefault=none
-SchedulerParameters=sched_interval=1,batch_sched_delay=0,requeue_delay=1,bf_interval=1
+SchedulerParameters=sched_interval=1,batch_sched_delay=0,bf_interval=1
 MinJobAge=300
 KillWait=5
 StateSaveLocation=$folder/state

@@ -49,6 +49,12 @@ def test_unshuffled_is_the_order_of_the_shards() -> None:
     assert stream(Order(SIZES, 9, window=2, shuffle=False), 25) == plain
 
 
+def test_a_window_of_more_shards_than_there_are_is_of_all() -> None:
+    expected = stream(Order(SIZES, 1, window=len(SIZES)), 50)
+    for window in (len(SIZES) + 1, 10**23):
+        assert stream(Order(SIZES, 1, window=window), 50) == expected
+
+
 def test_chance_is_uniform_and_fixed() -> None:
     draws = [chance(7, position, "caption") for position in range(4000)]
     assert all(0 <= d < 1 for d in draws)

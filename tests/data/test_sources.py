@@ -208,7 +208,7 @@ def test_tars_are_used_in_place(bucket: Path, tmp_path: Path) -> None:
 def test_moved_tars_are_missed(bucket: Path, tmp_path: Path) -> None:
     prepare(Img2dataset(bucket), tmp_path / "out")
     (bucket / "00001.tar").unlink()
-    with pytest.raises(ValueError, match=r"data.train=.*00001.tar has 0 bytes, \d+ in index.json"):
+    with pytest.raises(ValueError, match=r"data.train=.*00001.tar is gone: put it back"):
         split_of(tmp_path / "out", "train", "data.train")
 
 

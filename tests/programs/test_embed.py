@@ -37,6 +37,15 @@ def test_another_encoder_leaves_the_pictures_alone(folder: Path, called: Called)
         (("data={none}", "text=hashed_words"), "data={none} has no index.json"),
         (("text=hashed_words",), "no value for data.path: give data.path=..."),
         (("data={folder}", "device=[cpu,gpu9]"), "device="),
+        (("data={folder}", "device=[]"), "device=[]: give cpu, cuda, or a list of those"),
+        (
+            ("data=http://h/x", "text=hashed_words"),
+            "data=http://h/x is an address: give a folder that imagen-prepare",
+        ),
+        (
+            ("data='{folder}/*.tar'", "text=hashed_words"),
+            "data={folder}/*.tar has no index.json: give a folder",
+        ),
     ],
 )
 def test_one_clear_line(folder: Path, called: Called, words: tuple[str, ...], message: str) -> None:

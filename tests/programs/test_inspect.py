@@ -1,8 +1,10 @@
 """imagen-inspect as a person calls it: what it prints and writes, and hostile data on its page."""
 
+import errno
 import io
 import json
 import re
+import shutil
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -136,13 +138,72 @@ def test_what_is_wrong_is_said_in_one_line(look: Look, good: Path, tmp_path: Pat
             f"data={good}",
             "out=page",
             "resolution=x",
-        ): "error: resolution=x: must be a whole number, at least 1",
+        ): "error: resolution=x: must be a whole number from 1 to 8192",
+        (
+            f"data={good}",
+            "out=page",
+            "resolution=100000",
+        ): "error: resolution=100000: must be a whole number from 1",
+        (
+            f"data={good}",
+            "out=page",
+            f"resolution={10**20}",
+        ): "error: resolution=100000000000000000000: must be a wh",
+        (f"data={good}", "out=http://h/x"): "error: out=http://h/x: give a folder on a disk",
+        (
+            "data='pipe:cat a.tar'",
+            "out=page",
+        ): "error: data=pipe:cat a.tar: runs a shell command: give cache.pipes=true",
         (f"data={good}", "out=page", "seeds=3"): "error: seeds: no such setting; did you mean seed?",
     }.items():
         code, said = look(*words)
         assert (code, len(said)) == (2, 1)
         assert said[0].startswith(line)
     assert not (tmp_path / "page").exists()
+
+
+def test_a_command_that_was_allowed_is_looked_at(look: Look, good: Path, tmp_path: Path) -> None:
+    tar = good / "test-000000.tar"
+    code, said = look(f"data='pipe:cat {tar}'", "out=page", "cache.pipes=true", "cache.folder=copies")
+    assert code == 0
+    assert said[0].startswith("train: 10 pairs, ")
+    assert list((tmp_path / "copies").glob("*.tar")) or list((tmp_path / "copies").iterdir())
+
+
+@pytest.mark.parametrize("at", [".index.html", ".sheet.png", ".inspect.json"])
+def test_a_full_disk_leaves_the_page_as_it_was(
+    look: Look, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    assert look(f"data={good}", "out=page", "samples=50")[0] == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "page").iterdir()}
+    write = Path.write_bytes
+
+    def full(path: Path, data: bytes) -> int:
+        if path.name.startswith(at):
+            write(path, data[:5])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    code, said = look(f"data={good}", "out=page", "samples=60", "seed=3")
+    assert code == 2
+    assert re.fullmatch(
+        r"error: out=page: the disk is full \(.* free\): make room, or give another out=.*", said[-1]
+    )
+    assert {path.name: path.read_bytes() for path in (tmp_path / "page").iterdir()} == before
+
+
+def test_names_out_of_an_index_are_printed_plain(look: Look, good: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(good, tmp_path / "F")
+    index = json.loads((folder / "index.json").read_text())
+    splits = index["splits"]
+    splits["\x1b[31mred\nno problem found \ud800"] = splits.pop("train")
+    (folder / "index.json").write_text(json.dumps(index))
+    code, said = look("data=F", "out=page", "samples=50")
+    assert code == 0
+    assert not re.search("[\x00-\x08\x0b-\x1f]", "".join(said))
+    assert not any(line.startswith("no problem") for line in said)
+    assert any(line.startswith("\ufffd[31mred no problem found \\ud800: 1,000 pairs") for line in said)
 
 
 def test_help(look: Look) -> None:

@@ -1,5 +1,6 @@
 """The embedding cache: ragged and in half precision, resumable, and refused when made by another encoder."""
 
+import errno
 import gc
 import json
 import os
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from imagen.text import HashedWords, embedding_keys, open_embeddings, write_embeddings
@@ -195,6 +197,60 @@ def test_empty_captions_and_overflow_are_refused(tmp_path: Path) -> None:
             emb, mask = super().__call__(captions)
             return emb * 1e6, mask
 
-    with pytest.raises(ValueError, match="the embedding of 'snow' does not fit half precision"):
+    with pytest.raises(ValueError, match="hashed_words: the embedding of 'snow' does not fit half precision"):
         write_embeddings(tmp_path, "b.tar", ["snow"], Large())
     assert not list(tmp_path.glob("text/*/b.*"))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_no_number_is_refused_and_not_kept(tmp_path: Path, value: float) -> None:
+    class Broken(Counting):
+        def __call__(self, captions: Sequence[str]):
+            emb, mask = super().__call__(captions)
+            emb[captions.index("snow"), 0, 0] = value
+            return emb, mask
+
+    with pytest.raises(
+        ValueError, match=r"^hashed_words: the embedding of 'snow' has values that are NaN or inf"
+    ):
+        write_embeddings(tmp_path, "a.tar", ["snow", "rain"], Broken())
+    path = write_embeddings(tmp_path, "a.tar", CAPTIONS, Counting())
+    whole, tensors = path.read_bytes(), load_file(path)
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    tensors["tokens"][2, 3] = value
+    save_file(tensors, path, metadata)
+    write_embeddings(tmp_path, "a.tar", CAPTIONS, Counting())
+    assert path.read_bytes() == whole
+
+
+def test_the_tar_is_noted_without_embedding_again(tmp_path: Path) -> None:
+    encoder = Counting()
+    path = write_embeddings(tmp_path, "a.tar", CAPTIONS, encoder, tar="one")
+    before = load_file(path)
+    encoder.asked.clear()
+    write_embeddings(tmp_path, "a.tar", CAPTIONS, encoder, tar="two")
+    assert not encoder.asked
+    assert open_embeddings(tmp_path, encoder.key)("a.tar").tar == "two"
+    assert all(torch.equal(value, before[name]) for name, value in load_file(path).items())
+
+
+@pytest.mark.parametrize(
+    ("said", "number"),
+    [
+        ("Error while serializing: I/O error: No space left on device (os error 28)", errno.ENOSPC),
+        ("Error while serializing: something else", errno.EIO),
+    ],
+)
+def test_a_full_disk_is_an_error_of_files_and_leaves_nothing_half(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, number: int
+) -> None:
+    def full(tensors: object, path: Path, metadata: object) -> None:
+        path.write_bytes(b"half")
+        raise SafetensorError(said)
+
+    monkeypatch.setattr("imagen.text.cache.save_file", full)
+    with pytest.raises(OSError, match=r"a\.") as caught:
+        write_embeddings(tmp_path, "a.tar", CAPTIONS, Counting())
+    assert caught.value.errno == number
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["key.json"]

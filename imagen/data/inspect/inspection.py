@@ -12,6 +12,7 @@ import numpy as np
 from imagen.data.index import read_index
 from imagen.data.inspect.sampled import PARTS, Seen, Split, opened, read
 from imagen.data.inspect.wording import described, plain, share, wording
+from imagen.data.remote import Cache
 from imagen.text import Embeddings, Key, embedding_keys
 
 SIDES = (0, 64, 128, 256, 384, 512, 768, 1024, 2048)
@@ -37,15 +38,21 @@ class Inspection:
 
 
 def inspect(
-    where: str | Path, resolution: int = 64, samples: int = 2000, seed: int = 0, option: str = "data"
+    where: str | Path,
+    resolution: int = 64,
+    samples: int = 2000,
+    seed: int = 0,
+    option: str = "data",
+    cache: Cache | None = None,
 ) -> Inspection:
-    """Looks at a folder that imagen-prepare wrote, all its splits, or at the tars of a pattern. What the index does not
+    """Looks at a folder that imagen-prepare wrote, all its splits, or at the tars of a pattern; what lies at addresses is
+    read by way of `cache`. What the index does not
     say is told of `samples` pairs drawn by `seed`, each split's share of them at least a quarter of an equal one;
     `resolution`: what pictures are decoded for.
 
     What is wrong with a split or its pairs goes into the report. ValueError, naming `option`, when there are no splits
     to look at."""
-    splits = opened(str(where), option)
+    splits = opened(str(where), option, cache)
     read(splits, resolution, samples, seed)
     train_first = sorted(splits, key=lambda split: split.name != "train")
     report = {
@@ -167,7 +174,10 @@ def _cache(path: Path, key: Key, splits: list[Split]) -> dict[str, Any]:
             try:
                 if opened[0] != seen.shard:
                     opened = (seen.shard, cache(shard.name))
-                lengths.append(len(opened[1].of(shard.first_caption(seen.row) + which, seen.captions[which])))
+                tokens = opened[1].of(shard.first_caption(seen.row) + which, seen.captions[which])
+                if not tokens.isfinite().all():
+                    raise ValueError(f"{cache.path(shard.name)} has values that are NaN or infinite")
+                lengths.append(len(tokens))
             except ValueError as error:
                 there[seen.shard] = False  # one word of each shard is enough
                 errors.append(plain(error, 1000))

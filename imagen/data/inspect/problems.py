@@ -136,7 +136,9 @@ def _embeddings(report: dict[str, Any]) -> Iterator[Problem]:
                 f"{make.replace('Make them', 'Finish them')}, or delete text/{name}.",
             )
         if cache["errors"]["shards"]:
-            what = f"The embeddings by {name} do not fit {counted(cache['errors']['shards'], 'shard')}: "
+            what = (
+                f"The embeddings by {name} are of no use for {counted(cache['errors']['shards'], 'shard')}: "
+            )
             yield Problem(SERIOUS, f"{what}{cache['errors']['examples'][0]}.", f"Delete these files. {make}")
         if cache["cut"] > 0.01:
             what = f"{percent(cache['cut'])} of the captions are longer than the {cache['max_length']} tokens that {name} reads"

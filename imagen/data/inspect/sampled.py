@@ -14,6 +14,7 @@ from imagen.data.index import digest, path_of, read_shard_index, splits_of
 from imagen.data.inspect.wording import plain
 from imagen.data.members import captions_of, half_character, picture_of, said_of
 from imagen.data.pictures import EXTENSIONS, decode, fit, size_of
+from imagen.data.remote import Cache
 from imagen.data.shards import Shard, split_of
 from imagen.data.sources.source import BadPair
 from imagen.progress import bar
@@ -80,18 +81,20 @@ class Split:
         return plain(f"{self.shards[index].name} {key}")
 
 
-def opened(where: str, option: str) -> list[Split]:
-    """The splits of a folder, or the one that a pattern of tars is, with what their indexes say. ValueError, naming
+def opened(where: str, option: str, cache: Cache | None = None) -> list[Split]:
+    """The splits of a folder, or the one that a pattern of tars is, with what their indexes say; what lies at addresses
+    by way of `cache`. Names are plain text, as all that is told of data. ValueError, naming
     `option`, when there are none; what is wrong with one of several is its `error`."""
     if not os.path.isdir(where):
-        splits = [Split("train", split_of(where, "train", option))]
+        splits = [Split("train", split_of(where, "train", option, cache))]
     else:
         splits = []
         for name, entry in splits_of(Path(where), option).items():
             try:
-                splits.append(Split(name, split_of(where, name, option) if entry["samples"] else []))
+                shards = split_of(where, name, option, cache) if entry["samples"] else []
+                splits.append(Split(plain(name), shards))
             except ValueError as error:  # one split's: the others can be looked at
-                splits.append(Split(name, [], plain(error, 1000)))
+                splits.append(Split(plain(name), [], plain(error, 1000)))
     for split in splits:
         _by_index(split)
     return splits
@@ -141,7 +144,9 @@ def _columns(path: Path, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
     try:
         sizes = np.array(pairs["sizes"], np.int64).reshape(-1, 2)
         digests = np.array([int(d[:16], 16) for d in pairs["digests"]], np.uint64)
-    except (TypeError, ValueError):
+        if (sizes < 1).any():
+            raise ValueError
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(
             f"{path} is damaged (sizes or digests are none); delete it and prepare again"
         ) from None

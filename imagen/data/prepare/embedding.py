@@ -1,16 +1,21 @@
 """The captions of a folder of shards -> embeddings beside them, by one device or several."""
 
+import errno
+import os
 import queue
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Lock
 
 from imagen.data.index import AGAIN, Index, path_of, read_places, splits_of
 from imagen.data.members import scan
 from imagen.data.prepare.claim import alone
-from imagen.data.remote import Cache
+from imagen.data.remote import Cache, is_address
 from imagen.data.shards import shard_of
+from imagen.files import size_in_words
 from imagen.progress import bar
 from imagen.text import TextEncoder, open_embeddings, write_embeddings
 
@@ -20,18 +25,25 @@ def embed(
 ) -> int:
     """Embeds all captions of a folder of shards with a frozen encoder, beside the shards, which stay as they
     are; another encoder's embeddings too. `encoders`: the same one on each device that is to take part; each takes
-    the next shard that has no embeddings yet. Returns the number of captions; at once when all are there. Tars at
-    addresses are read by way of `cache`.
+    the next shard that has no embeddings of its captions yet. Returns the number of captions; at once when all are there.
+    Tars at addresses are read by way of `cache`.
 
     Killed anywhere, the same call goes on. ValueError, naming `option`, when the folder has no shards, when another
-    process writes there, or when there are embeddings of other weights under the encoder's name."""
+    process writes there, when there are embeddings of other weights under the encoder's name, or when the disk is full:
+    what is written stays."""
+    if is_address(folder) or not (Path(folder) / "index.json").is_file():
+        wrong = "is an address" if is_address(folder) else "has no index.json"
+        raise ValueError(
+            f"{option}={folder} {wrong}: give a folder that imagen-prepare wrote, on a disk of this machine (if it was "
+            "interrupted, the same imagen-prepare goes on)"
+        )
     folder = Path(folder)
     splits = splits_of(folder, option)
     shards = [shard for split in splits.values() for shard in split["shards"] if shard["captions"]]
     total = sum(shard["captions"] for shard in shards)
     waiting: queue.SimpleQueue[Index] = queue.SimpleQueue()
     lock, stop = Lock(), Event()
-    with alone(folder), bar(total=total, desc="embeddings", unit="caption") as shown:
+    with _room(folder, option), alone(folder), bar(total=total, desc="embeddings", unit="caption") as shown:
 
         def report(count: int) -> None:
             if stop.is_set():
@@ -45,10 +57,12 @@ def embed(
                     shard = waiting.get_nowait()
                 except queue.Empty:
                     return
-                write_embeddings(folder, shard["name"], captions_in(folder, shard, cache), encoder, report)
+                captions, tar = captions_in(folder, shard, cache), shard.get("sha256", "")
+                # from now on it is younger than its tar, and so not compared again, also if it was there
+                os.utime(write_embeddings(folder, shard["name"], captions, encoder, report, tar))
 
         for shard in shards:
-            if _embedded(folder, shard, encoders[0]):
+            if _embedded(folder, shard, encoders[0], cache):
                 report(shard["captions"])
             else:
                 waiting.put(shard)
@@ -77,8 +91,33 @@ def captions_in(folder: Path, shard: Index, cache: Cache | None = None) -> list[
     return captions
 
 
-def _embedded(folder: Path, shard: Index, encoder: TextEncoder) -> bool:
+def _embedded(folder: Path, shard: Index, encoder: TextEncoder, cache: Cache | None) -> bool:
+    """Whether the embeddings of a shard are there, as can be told without reading its tar.
+
+    Comparing all captions would read the text of every tar each time that a finished folder is looked at. A file that
+    was copied over another one, or whose tar was prepared anew, names another tar; a tar that was changed by hand is
+    younger than the file. What fails either is compared by its captions, and made again only if these differ."""
     try:
-        return len(open_embeddings(folder, encoder.key)(shard["name"])) == shard["captions"]
-    except ValueError:
+        embeddings = open_embeddings(folder, encoder.key)
+        there = embeddings(shard["name"])
+        made = embeddings.path(shard["name"]).stat().st_mtime_ns
+        path = shard_of(folder, shard, cache).path
+        changed = path.stat().st_mtime_ns if isinstance(path, Path) else 0  # at an address: as it was indexed
+    except (ValueError, OSError):
         return False
+    return len(there) == shard["captions"] and there.tar == shard.get("sha256") and changed < made
+
+
+@contextmanager
+def _room(folder: Path, option: str) -> Iterator[None]:
+    """A full disk in words."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        free = size_in_words(shutil.disk_usage(folder).free)
+        raise ValueError(
+            f"{option}={folder}: the disk is full ({free} free): make room, or move the folder to a larger one; what is "
+            "written stays, and the same command goes on"
+        ) from None

@@ -1,13 +1,14 @@
 """How much disk a data set will take, before it is written: by a few pairs of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from imagen.data.members import scan
 from imagen.data.prepare.filters import Filters
+from imagen.data.prepare.writing import members_of
 from imagen.data.remote import is_address
 from imagen.data.sources.source import LeftOut, Pair, Source, Tars
 from imagen.files import size_in_words
@@ -16,6 +17,7 @@ LOOKED_AT = 64  # pairs of a split
 HEADERS = 3 * 1024  # bytes of a pair's three tar headers and of filling up to whole blocks
 INDEX = 100  # bytes of a pair in the index, about
 CHARACTERS = 4  # of a caption a token, about
+TOKENS = 128  # of a caption at most: where encoders cut one off unless told otherwise
 REMOTE = 10_000  # pairs of a tar that lies elsewhere: what img2dataset puts into one unless told otherwise
 REMOTE_TOKENS = 20  # of a caption there
 
@@ -59,14 +61,24 @@ class Estimate:
 
 @dataclass
 class Some:
-    """Pairs of a split that were looked at: the wanted ones, and how many of each kind were left out."""
+    """Pairs of a split that were looked at: the wanted ones, the bytes that they take if shards are written of them, and
+    how many of each kind were left out."""
 
     pairs: list[Pair] = field(default_factory=list)
+    bytes: int = 0
     left_out: dict[str, int] = field(default_factory=dict)
 
     @property
     def looked(self) -> int:
         return len(self.pairs) + sum(self.left_out.values())
+
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """Counts a pair that is left out in here."""
+        try:
+            yield
+        except LeftOut as why:
+            self.left_out[why.kind] = self.left_out.get(why.kind, 0) + 1
 
 
 def estimate(source: Source | Tars, dim: int, filters: Filters | None = None) -> Estimate:
@@ -74,12 +86,16 @@ def estimate(source: Source | Tars, dim: int, filters: Filters | None = None) ->
     half precision, 0 for none. Of tars that stay where they are, by the first pairs of the first and the sizes of all;
     remote ones, which are not asked, are taken for 10,000 pairs each."""
     found, filters = Estimate(), filters or Filters()
+    read: Callable[..., Pair] = source.pair
     for split, content in source.splits.items():
         if isinstance(content, int):
             some, rows = Some(), range(0, content, max(content // LOOKED_AT, 1))
             for row in rows:
-                _look(some, filters, source.pair, split, row)
-            found.add(content, some, _mean([_bytes(pair) for pair in some.pairs]), dim)
+                with some.looking():
+                    pair = filters(read(split, row))
+                    some.bytes += _bytes(pair)
+                    some.pairs.append(pair)
+            found.add(content, some, some.bytes / max(len(some.pairs), 1), dim)
         elif all(map(is_address, content)):
             pairs = REMOTE * len(content)
             found.pairs += pairs
@@ -88,7 +104,8 @@ def estimate(source: Source | Tars, dim: int, filters: Filters | None = None) ->
         else:
             some, end = Some(), 0
             for entry in islice(scan(Path(content[0]), lambda words: None, pictures=True), LOOKED_AT):
-                _look(some, filters, source.pair, entry.sample)
+                with some.looking():
+                    some.pairs.append(filters(read(entry.whole())))
                 end = entry.end
             if end:
                 pairs = sum(Path(tar).stat().st_size for tar in content) * some.looked // end
@@ -96,20 +113,9 @@ def estimate(source: Source | Tars, dim: int, filters: Filters | None = None) ->
     return found
 
 
-def _look(some: Some, filters: Filters, pair: Callable[..., Pair], *which: Any) -> None:
-    try:
-        some.pairs.append(filters(pair(*which)))
-    except LeftOut as why:
-        some.left_out[why.kind] = some.left_out.get(why.kind, 0) + 1
-
-
 def _bytes(pair: Pair) -> int:
-    return len(pair.image) + len(str(pair.fields)) + 2 * sum(map(len, pair.captions)) + HEADERS + INDEX
-
-
-def _mean(values: list[int]) -> float:
-    return sum(values) / len(values) if values else 0.0
+    return sum(map(len, members_of(pair, "").values())) + HEADERS + INDEX
 
 
 def _tokens(pair: Pair) -> int:
-    return sum(len(caption) // CHARACTERS + 2 for caption in pair.captions)
+    return sum(min(len(caption) // CHARACTERS + 2, TOKENS) for caption in pair.captions)

@@ -38,7 +38,7 @@ class Columns:
     def leave_out(self, row: int, why: LeftOut) -> None:
         """A row that does not go in."""
         bad = isinstance(why, BadPair)
-        self.left_out.append({"row": row, "kind": why.kind, "reason": _plain(str(why)), "bad": bad})
+        self.left_out.append({"row": row, "kind": why.kind, "reason": str(why), "bad": bad})
 
     def index(self, name: str, tar: Path, rows: int) -> Index:
         """All of index/NAME.json, of a tar that is whole."""
@@ -69,7 +69,7 @@ def write_shard(
             for row in rows:
                 try:
                     pair = filters(source.pair(split, row))
-                    writer.write(_members(pair, f"{split}-{row:08d}"))
+                    writer.write(members_of(pair, f"{split}-{row:08d}"))
                     columns.add(pair, len(pair.captions))
                 except LeftOut as why:
                     columns.leave_out(row, why)
@@ -100,7 +100,7 @@ def index_tar(source: Tars, tar: Path, folder: Path, name: str, filters: Filters
 
     for entry in scan(tar, damage, pictures=True):
         try:
-            pair = source.pair(entry.sample)
+            pair = source.pair(entry.whole())
             filters(pair)
             columns.add(pair, len(entry.captions))
             columns.starts.append(entry.start)
@@ -121,10 +121,11 @@ def _changed(tar: Path) -> Callable[[str], object]:
     return refuse
 
 
-def _members(pair: Pair, key: str) -> dict[str, Any]:
-    kept = {key: value for key, cell in pair.fields.items() if (value := _json(cell)) is not None}
-    fields = json.dumps({**kept, "captions": pair.captions}, ensure_ascii=False)
+def members_of(pair: Pair, key: str) -> dict[str, Any]:
+    """What a pair is in a shard: extension -> bytes, and "__key__". BadPair when its texts cannot be written."""
     try:
+        kept = {key: value for key, cell in pair.fields.items() if (value := _json(cell)) is not None}
+        fields = json.dumps({**kept, "captions": pair.captions}, ensure_ascii=False)
         return {
             "__key__": key,
             pair.extension: pair.image,
@@ -132,7 +133,10 @@ def _members(pair: Pair, key: str) -> dict[str, Any]:
             "json": fields.encode(),
         }
     except UnicodeEncodeError as error:  # half of a character, which JSON can spell and UTF-8 cannot
-        raise BadPair("unreadable text", _plain(f"{error.object[:80]} ({error.reason})")) from None
+        raise BadPair("unreadable text", f"{error.object[:80]} ({error.reason})") from None
+    except RecursionError:  # brackets without end
+        reason = f"{pair.captions[0][:80]}: brackets without end in a column"
+        raise BadPair("unreadable text", reason) from None
 
 
 def _json(value: Any) -> Any:
@@ -144,8 +148,3 @@ def _json(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): _json(member) for key, member in value.items()}
     return value if value is None or isinstance(value, str | int | float | bool) else str(value)
-
-
-def _plain(text: str) -> str:
-    """One line of text that UTF-8 can spell."""
-    return text.encode("utf-8", "backslashreplace").decode().replace("\n", "\\n").replace("\r", "\\r")

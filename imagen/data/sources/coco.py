@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from imagen.data.sources.files import pair_of, stripped
+from imagen.data.sources.files import pair_of, stripped, told
 from imagen.data.sources.source import Pair
 from imagen.files import read_json
 
@@ -43,7 +43,11 @@ class Coco:
             licences = {part["id"]: part.get("name") for part in content.get("licenses", [])}
             pictures = [(part["id"], part["file_name"], part) for part in content["images"]]
             self._rows = [
-                (str(name), stripped(said.get(number, [])), _fields(number, part, licences))
+                (
+                    name if isinstance(name, str) else "",
+                    stripped(said.get(number, [])),
+                    _fields(number, part, licences),
+                )
                 for number, name, part in sorted(pictures, key=lambda row: row[0])
             ]
         except (KeyError, TypeError, AttributeError) as error:
@@ -52,7 +56,7 @@ class Coco:
             ) from None
         for name, _, _ in self._rows:
             if Path(name).is_absolute() or ".." in Path(name).parts:
-                raise ValueError(f"source.path={path}: file_name {name!r} leads out of {folder}")
+                raise ValueError(f"source.path={path}: file_name {told(name)!r} leads out of {folder}")
         self.splits = {self.split: len(self._rows)}
         self.identity = {
             "source": "coco",

@@ -41,7 +41,7 @@ class Folder:
     def pair(self, split: str, row: int) -> Pair:
         """See `Source`. Its fields are {"path": name within the folder}."""
         name = self._names[split][row]
-        beside = inside(self.path, str(Path(name).with_suffix(".txt")))
+        beside = inside(self.path, str(Path(name).with_suffix(".txt")), "missing caption")
         try:
             if beside.exists() and not beside.is_file():  # a pipe would be waited for without end
                 raise BadPair("missing caption", f"{name}: {beside.name} is no file")

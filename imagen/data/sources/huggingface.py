@@ -1,10 +1,11 @@
 """A data set of the Hugging Face `datasets` library: of the hub, or a folder that it saved."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 from imagen.data.pictures import storable
-from imagen.data.sources.files import stripped
+from imagen.data.sources.files import stripped, told
 from imagen.data.sources.source import BadPair, Pair
 
 INSTALL = "pip install 'imagen-cascade[huggingface]', or pip install datasets"
@@ -71,12 +72,12 @@ class HuggingFace:
             raise BadPair("empty caption", f"row {row}")
         data = picture.get("bytes")
         if data is None and picture.get("path"):
-            if not Path(picture["path"]).is_file():
-                raise BadPair("missing image", f"{picture['path']}: no such file")
+            if not os.path.isfile(picture["path"]):
+                raise BadPair("missing image", f"{told(picture['path'])}: no such file")
             try:
                 data = Path(picture["path"]).read_bytes()
             except OSError as error:
-                raise BadPair("missing image", f"{picture['path']}: {error.strerror}") from error
+                raise BadPair("missing image", f"{told(picture['path'])}: {error.strerror}") from error
         if not data:
             raise BadPair("missing image", f"row {row} has no bytes")
         image, extension, size = storable(data)

@@ -20,11 +20,20 @@ class Pair:
     fields: dict[str, Any] = field(default_factory=dict)
 
 
+def plain(text: str) -> str:
+    """One line that UTF-8 can spell and a terminal shows as it is: names and captions may hold what moves its cursor or
+    names its window. Plain text stays as it is."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class LeftOut(Exception):
     """A pair that does not go into the data set. `kind` ("unreadable image", "too small", ...) is what it is counted
-    as."""
+    as; `reason` names it to people, in `plain` words."""
 
     def __init__(self, kind: str, reason: str) -> None:
+        reason = plain(reason)
         super().__init__(f"{kind}: {reason}")
         self.kind, self.reason = kind, reason
 

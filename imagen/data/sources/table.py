@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from imagen.data.sources.files import pair_of, stripped
-from imagen.data.sources.source import Pair
+from imagen.data.sources.files import pair_of, stripped, told
+from imagen.data.sources.source import BadPair, Pair, plain
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 LOOKED_FOR = 1000  # so many pictures are looked for before any work
@@ -82,19 +82,30 @@ class Table:
         """See `Source`."""
         values = self._rows[split][row]
         kept = {k: v for k, v in values.items() if k != self.caption_column and v not in ("", None)}
-        name = str(values.get(self.image_column) or "")
-        return pair_of(self.folder, name, values[self.caption_column], kept)
+        if (path := values.get(self.image_column)) and not self._name(values):
+            raise BadPair("missing image", f"{type(path).__name__} is no path")
+        return pair_of(self.folder, self._name(values), values[self.caption_column], kept)
+
+    def _name(self, row: dict[str, Any]) -> str:
+        """The path of a row; "" when it has none, or what stands there is none."""
+        path = row.get(self.image_column) or ""
+        return str(path) if isinstance(path, str | int | float) and path is not True else ""
 
     def _captions(self, cell: Any) -> tuple[str, ...]:
-        return stripped(cell if isinstance(cell, list) else str(cell or "").split(self.separator))
+        if isinstance(cell, str):
+            return stripped(cell.split(self.separator))
+        return stripped(cell) if isinstance(cell, list) else ()
 
     def _merged(self, rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
         """Split -> its pairs: the first row of each picture, with the captions of all."""
         splits: dict[str, dict[Any, dict[str, Any]]] = {}
         for number, row in enumerate(rows):
-            pairs = splits.setdefault(str(row.get(self.split_column) or "train"), {})
+            split = row.get(self.split_column) or "train"
+            # a list or an object, which may have brackets without end, cannot name one
+            split = type(split).__name__ + "()" if isinstance(split, list | dict) else str(split)
+            pairs = splits.setdefault(split, {})
             # rows without a path stay apart, to be counted
-            pair = pairs.setdefault(row.get(self.image_column) or number, {**row, self.caption_column: ()})
+            pair = pairs.setdefault(self._name(row) or number, {**row, self.caption_column: ()})
             said = self._captions(row.get(self.caption_column))
             pair[self.caption_column] = tuple(dict.fromkeys((*pair[self.caption_column], *said)))
         return {split: list(pairs.values()) for split, pairs in splits.items()}
@@ -102,17 +113,18 @@ class Table:
     def _refuse_escapes(self, rows: list[dict[str, Any]]) -> None:
         inside = os.path.join(self.folder, "")
         for number, row in enumerate(rows, 1):
-            name = str(row.get(self.image_column) or "")
+            name = self._name(row)
             whole = os.path.normpath(os.path.join(self.folder, name))
             if not os.path.join(whole, "").startswith(inside):
                 raise ValueError(
-                    f"source.path={self.path}: row {number} leads out of {self.folder}: {name}; give source.images=FOLDER, "
-                    "below which all pictures lie"
+                    f"source.path={self.path}: row {number} leads out of {self.folder}: {plain(told(name))}; "
+                    "give source.images=FOLDER, below which all pictures lie"
                 )
 
     def _refuse_wrong_folder(self, rows: list[dict[str, Any]]) -> None:
         some = rows[:LOOKED_FOR]
-        if not any((self.folder / str(row.get(self.image_column) or "")).is_file() for row in some):
+        # which, unlike a Path, takes any name
+        if not any(os.path.isfile(os.path.join(self.folder, self._name(row))) for row in some):
             raise ValueError(
                 f"source.path={self.path}: none of the first {len(some)} pictures is in {self.folder}: "
                 "give source.images=FOLDER"

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from imagen.data.inspect.inspection import inspect
+from imagen.data.inspect.problems import problems
 from imagen.data.inspect.wording import described, plain, wording, words_of
 from imagen.data.pictures import png
 from imagen.data.prepare.embedding import embed
@@ -172,6 +174,30 @@ def test_a_split_that_cannot_be_opened_does_not_hide_the_others(photos: Path, tm
     index = folder / "index/val-000000.json"
     index.write_text(index.read_text().replace('"sizes": [[24', '"sizes": [["x"'))
     assert "val-000000.json is damaged" in report(folder)["splits"]["val"]["error"]
+
+
+@pytest.mark.parametrize("size", [10**30, -1, 0])
+def test_sizes_that_no_picture_has_are_their_splits_error(photos: Path, tmp_path: Path, size: int) -> None:
+    folder = shutil.copytree(photos, tmp_path / "F")
+    index = folder / "index/val-000000.json"
+    index.write_text(index.read_text().replace('"sizes": [[24', f'"sizes": [[{size}'))
+    found = report(folder)["splits"]
+    assert "val-000000.json is damaged" in found["val"]["error"]
+    assert found["train"]["error"] is None
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_embeddings_that_are_no_numbers(shapes: Path, tmp_path: Path, value: float) -> None:
+    folder = shutil.copytree(shapes, tmp_path / "F")
+    path = next(folder.glob("text/*/train-000000.safetensors"))
+    tensors = load_file(path)
+    tensors["tokens"][:] = value
+    save_file(tensors, path)
+    found = report(folder)
+    (cache,) = found["embeddings"]
+    assert cache["errors"]["shards"] == 1
+    assert "train-000000.safetensors has values that are NaN or infinite" in cache["errors"]["examples"][0]
+    assert any(p.level == "serious" and "NaN or infinite" in p.what for p in problems(found))
 
 
 @pytest.mark.parametrize("where", ["nowhere", "nowhere/*.tar", "."])

@@ -73,7 +73,7 @@ CASES: list[tuple[Callable[[Report], Any], str, str]] = [
     (lambda r: r["embeddings"][0].update(missing={"shards": 2, "examples": ["a", "b"]}), "serious",
      r"2 of 5 shards without embeddings by hashed_words-\w+ \(for one: a, b\)"),
     (lambda r: r["embeddings"][0].update(errors={"shards": 1, "examples": ["other captions"]}), "serious",
-     "do not fit 1 shard: other captions"),
+     "are of no use for 1 shard: other captions"),
     (lambda r: r["embeddings"][0].update(cut=0.2), "minor", "20% of the captions are longer than the 64 tokens"),
     (lambda r: r["embeddings"].append({"name": "F", "error": "key.json is damaged"}), "serious", "cannot be used: key"),
     (lambda r: train(r).update(shards={"count": 100, "median_pairs": 10.0}), "minor", "100 shards of 10 pairs"),
