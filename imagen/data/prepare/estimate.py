@@ -10,7 +10,7 @@ from imagen.data.members import scan
 from imagen.data.prepare.filters import Filters
 from imagen.data.prepare.writing import members_of
 from imagen.data.remote import is_address
-from imagen.data.sources.source import LeftOut, Pair, Source, Tars
+from imagen.data.sources.source import LeftOut, Pair, Source, Tars, plain
 from imagen.files import size_in_words
 
 LOOKED_AT = 64  # pairs of a split
@@ -67,6 +67,21 @@ class Some:
     pairs: list[Pair] = field(default_factory=list)
     bytes: int = 0
     left_out: dict[str, int] = field(default_factory=dict)
+    columns: set[str] = field(default_factory=set)
+
+    def wanted(self, pair: Pair, filters: Filters) -> Pair:
+        """The pair as `filters` let it through; LeftOut when they do not."""
+        self.columns.update(pair.fields)
+        return filters(pair)
+
+    def check(self, filters: Filters) -> None:
+        """ValueError for a column that no pair has which was looked at: a slip of the finger, most likely."""
+        for name in filters.columns or {}:
+            if self.columns and name not in self.columns:
+                there = ", ".join(sorted(map(plain, self.columns)))
+                raise ValueError(
+                    f"filters.columns: no pair of those looked at has {plain(name)}; they have {there}"
+                )
 
     @property
     def looked(self) -> int:
@@ -92,9 +107,10 @@ def estimate(source: Source | Tars, dim: int, filters: Filters | None = None) ->
             some, rows = Some(), range(0, content, max(content // LOOKED_AT, 1))
             for row in rows:
                 with some.looking():
-                    pair = filters(read(split, row))
+                    pair = some.wanted(read(split, row), filters)
                     some.bytes += _bytes(pair)
                     some.pairs.append(pair)
+            some.check(filters)
             found.add(content, some, some.bytes / max(len(some.pairs), 1), dim)
         elif all(map(is_address, content)):
             pairs = REMOTE * len(content)
@@ -105,8 +121,9 @@ def estimate(source: Source | Tars, dim: int, filters: Filters | None = None) ->
             some, end = Some(), 0
             for entry in islice(scan(Path(content[0]), lambda words: None, pictures=True), LOOKED_AT):
                 with some.looking():
-                    some.pairs.append(filters(read(entry.whole())))
+                    some.pairs.append(some.wanted(read(entry.whole()), filters))
                 end = entry.end
+            some.check(filters)
             if end:
                 pairs = sum(Path(tar).stat().st_size for tar in content) * some.looked // end
                 found.add(pairs, some, INDEX, dim)

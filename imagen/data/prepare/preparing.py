@@ -121,6 +121,8 @@ def described(folder: str | Path, index: Index) -> str:
     for split, sums in index["splits"].items():
         size = f"{size_in_words(sums['bytes'])} in {len(sums['shards'])} shards"
         lines.append(f"{folder}: {split} {sums['samples']} pairs, {sums['captions']} captions, {size}")
+        if unwanted := sums.get("captions_left_out", 0):
+            lines[-1] += f"; filters took {unwanted} captions from pairs that stay"
     if index["left_out"]:
         lines.append(f"{folder}: left out; which ones: {Path(folder) / 'index'}")
         for kind, count in sorted(index["left_out"].items(), key=lambda item: -item[1]):
@@ -260,6 +262,8 @@ def _index(
             shards.append(entry | ({"dropped": numbers} if numbers else {}))
         sums = {key: sum(shard[key] for shard in shards) for key in ("samples", "bytes")}
         splits[split] = {**sums, "captions": captions, "shards": shards}
+        if unwanted := sum(made[job.name].get("captions_left_out", 0) for job in own):
+            splits[split]["captions_left_out"] = unwanted
     examples = left_out.examples
     return {"settings": settings, "splits": splits, "left_out": left_out.kinds, "examples": examples}
 

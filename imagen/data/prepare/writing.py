@@ -28,6 +28,7 @@ class Columns:
     sizes: list[tuple[int, int]] = field(default_factory=list)
     digests: list[str] = field(default_factory=list)
     left_out: list[Index] = field(default_factory=list)
+    unwanted: int = 0  # captions that a filter took from pairs that stay
 
     def add(self, pair: Pair, captions: int) -> None:
         """A pair that is wanted; where it lies is known later."""
@@ -53,6 +54,7 @@ class Columns:
             "bytes": tar.stat().st_size,
             "sha256": sha256,
             "left_out": self.left_out,
+            "captions_left_out": self.unwanted,
             "pairs": {key: getattr(self, key) for key in kept},
         }
 
@@ -68,9 +70,11 @@ def write_shard(
         with aside.open("wb") as file, TarWriter(file, encoder=False, mtime=0, compress=False) as writer:
             for row in rows:
                 try:
-                    pair = filters(source.pair(split, row))
+                    whole = source.pair(split, row)
+                    pair = filters(whole)
                     writer.write(members_of(pair, f"{split}-{row:08d}"))
                     columns.add(pair, len(pair.captions))
+                    columns.unwanted += len(whole.captions) - len(pair.captions)
                 except LeftOut as why:
                     columns.leave_out(row, why)
                 tick(1)

@@ -54,3 +54,11 @@ def test_tars_of_others_are_told_by_their_first_pairs(folder: Path) -> None:
     source = Img2dataset(f"{folder}/train-*.tar")
     assert estimate(source, 32).pairs == pytest.approx(300, rel=0.1)
     assert estimate(source, 32, Filters(min_side=33)).pairs == 0
+
+
+def test_a_column_that_nothing_has_is_a_slip_of_the_finger(shapes: Shapes, folder: Path) -> None:
+    for source in (shapes, Img2dataset(f"{folder}/train-*.tar")):
+        with pytest.raises(
+            ValueError, match=r"filters.columns: no pair of those looked at has sceen; they have .*scene"
+        ):
+            estimate(source, 32, Filters(columns={"sceen": [1, None]}))

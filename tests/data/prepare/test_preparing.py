@@ -421,3 +421,16 @@ def test_nothing_is_written_through_links(folder: Path, name: str) -> None:
         with pytest.raises(ValueError, match=rf"{name} is a link: delete it"):
             call()
     assert not any(elsewhere.iterdir())
+
+
+def test_captions_that_filters_take_from_pairs_that_stay_are_told(folder: Path) -> None:
+    class Wordy(Numbers):
+        def pair(self, split: str, row: int) -> Pair:
+            pair = super().pair(split, row)
+            return replace(pair, captions=(pair.captions[0], *("x" * 99 for _ in pair.captions[1:])))
+
+    index = prepare(Wordy(), folder, shard_size=4, filters=Filters(caption_length=[None, 50]))
+    split = index["splits"]["train"]
+    assert (split["samples"], split["captions"]) == (11, 11)
+    assert split["captions_left_out"] == sum(row % 3 for row in range(11))
+    assert f"shards; filters took {split['captions_left_out']}" in described(folder, index)
