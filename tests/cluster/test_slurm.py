@@ -128,14 +128,7 @@ def test_a_cancelled_job_leaves_its_checkpoint_and_stays_away(folder: Path, whol
 
 def sweep(folder: Path, *given: str) -> subprocess.CompletedProcess[str]:
     command = ["imagen-train", "launcher=slurm", "hydra.launcher.cpus_per_task=1", *given]
-    return subprocess.run(
-        command,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
 
 
 def test_a_sweep_is_an_array_and_a_cell_that_fails_takes_no_other_down(
