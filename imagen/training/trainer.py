@@ -56,6 +56,10 @@ class Training:
             raise ValueError(f"trainer.strategy={strategy}: choose from {', '.join(get_args(Strategy))}")
         if offload and strategy != "fsdp":
             raise ValueError(f"trainer.offload=true: only trainer.strategy=fsdp can, and this is {strategy}")
+        if offload and not torch.accelerator.is_available():
+            raise ValueError(
+                "trainer.offload=true: there is no accelerator here, whose memory it would save; leave it out"
+            )
         if not 0 < timeout < math.inf:
             raise ValueError(f"trainer.timeout={timeout}: give minutes, above 0")
         for name, value in (("max_steps", max_steps), ("accumulate", accumulate)):

@@ -20,6 +20,7 @@ from imagen.data.sources.shapes import Shapes
 from imagen.programs import export
 from imagen.text import HashedWords
 from imagen.training.run_folder import RunFolder
+from imagen.training.trainer import Training
 
 Called = Callable[..., tuple[int, str, str]]
 
@@ -158,3 +159,11 @@ def test_a_kill_in_the_middle_of_saving_leaves_the_last_good_one(
     assert curve(folder, name) == curves[split][:12]
     left = {path.name for path in (folder / name / "checkpoints").iterdir()}
     assert left == ({"last.ckpt", "step-00000012"} if split == "fsdp" else {"last.ckpt"})
+
+
+def test_offloading_needs_an_accelerator() -> None:
+    with pytest.raises(ValueError, match=r"trainer.offload=true: only trainer.strategy=fsdp can"):
+        Training(1, strategy="ddp", offload=True)
+    if not torch.accelerator.is_available():
+        with pytest.raises(ValueError, match=r"trainer.offload=true: there is no accelerator here"):
+            Training(1, strategy="fsdp", offload=True)
