@@ -108,12 +108,7 @@ class Previews(Callback):
         share = -(-len(captions) // trainer.world_size)
         mine = [(trainer.global_rank * share + i) % len(captions) for i in range(share)]
         own = None if image is None else image[mine]
-        with (
-            torch.no_grad(),
-            trainer.precision_plugin.forward_context(),
-            stage.ema.swapped(stage.denoiser.net),
-            sharded_again(stage.denoiser),
-        ):
+        with averaged(trainer, stage):
             drawn = self.draw(stage, emb[mine], mask[mine], own, mine)
         if drawn is None:
             return
@@ -189,6 +184,18 @@ class Previews(Callback):
             if hasattr(logger, "log_image"):
                 caption = f"step {trainer.global_step}: columns {', '.join(columns)}"
                 logger.log_image("previews", [grid], step=trainer.global_step, caption=[caption])  # pyright: ignore
+
+
+@contextmanager
+def averaged(trainer: Trainer, stage: Stage) -> Iterator[None]:
+    """The network with its averaged weights, in the precision of training, without gradients."""
+    with (
+        torch.no_grad(),
+        trainer.precision_plugin.forward_context(),
+        stage.ema.swapped(stage.denoiser.net),
+        sharded_again(stage.denoiser),
+    ):
+        yield
 
 
 @contextmanager

@@ -29,9 +29,10 @@ class Training:
 
     `accelerator`, `devices`, `nodes`, `precision`: as Lightning's Trainer has them ("bf16-mixed" keeps weights and
     loss in float32). `strategy`: "ddp" (a copy of the network in each process), "fsdp" (a shard in each; with `offload`, in
-    the host's memory), or "auto": one process, or copies. `timeout`: minutes that processes wait for each other. `accumulate`: micro-batches a step. `gradient_clip`: of the global
-    norm, None for none. `log_every`, `save_every`, `validate_every` (None: never): optimizer steps. `compile`: torch.compile the network in
-    place. `progress`: a bar on the terminal.
+    the host's memory), or "auto": one process, or copies. `timeout`: minutes that processes wait for each other.
+    `accumulate`: micro-batches a step. `gradient_clip`: of the global norm, None for none. `log_every`, `save_every`,
+    `validate_every` (None: never): optimizer steps. `compile`: torch.compile the network in place. `progress`: a bar on the
+    terminal.
     """
 
     def __init__(
@@ -104,10 +105,8 @@ class Training:
         resumes = folder.checkpoint.exists()
         if resumes:
             check_resumable(folder.checkpoint, stage)
-        metrics, saving = (
-            Metrics(folder, self.log_every, self.progress),
-            Saving(folder, self.save_every, requeue),
-        )
+        metrics = Metrics(folder, self.log_every, self.progress)
+        saving = Saving(folder, self.save_every, requeue)
         validation = [Validation(metrics, self.validate_every)] if self.validate_every else []
         callbacks = [stage.ema, *validation, metrics, *([previews] if previews else []), saving, metrics.mark]
         if previews is not None:
@@ -143,13 +142,13 @@ class Training:
 
     def _trainer(self, **settings: Any) -> Trainer:
         strategy: Any = self.strategy
-        if strategy == "fsdp":
-            strategy = Sharded(self.timeout, self.offload)
-        plugins: list[Any] = [] if self.strategy == "fsdp" else [Files()]
-        if SLURMEnvironment.detect():  # Lightning's own requeueing has checkpoints of its own
-            plugins.append(SLURMEnvironment(auto_requeue=False))
+        plugins: list[Any] = [Files()]
         if strategy == "ddp":
             strategy = Copies(self.timeout)
+        elif strategy == "fsdp":  # which writes and reads its files itself
+            strategy, plugins = Sharded(self.timeout, self.offload), []
+        if SLURMEnvironment.detect():  # Lightning's own requeueing has checkpoints of its own
+            plugins.append(SLURMEnvironment(auto_requeue=False))
         try:
             return Trainer(**self.lightning, strategy=strategy, plugins=plugins, **settings)
         except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:

@@ -10,16 +10,15 @@ from torch import Tensor
 from imagen.diffusion.loss import by_noise_level
 from imagen.diffusion.randomness import Randomness, mix
 from imagen.training.metrics import EDGES, Metrics, bin_names
-from imagen.training.previews import untouched
+from imagen.training.previews import averaged, untouched
 from imagen.training.stage import Stage
-from imagen.training.strategies import sharded_again
 
 
 class Validation(Callback):
     """Every `every` optimizer steps: val_loss, and val_loss by noise level, into the next line of `metrics`.
 
-    It comes before `metrics` among the callbacks. Over the validation pairs that the data module gives, none of whose text is hidden; pair n has the noise of (seed, n),
-    whatever the step and the number of ranks. Weights, random state and data order stay as they were."""
+    It comes before `metrics` among the callbacks. Over the validation pairs that the data module gives, none of whose text
+    is hidden; pair n has the noise of (seed, n), whatever the step and the number of ranks. Weights, random state and data order stay as they were."""
 
     def __init__(self, metrics: Metrics, every: int) -> None:
         self.metrics, self.every, self._step = metrics, every, -1
@@ -31,13 +30,7 @@ class Validation(Callback):
         if trainer.global_step > self._step and trainer.global_step % self.every == 0:
             assert isinstance(pl_module, Stage)
             began = time.perf_counter()
-            with (
-                untouched(pl_module),
-                torch.no_grad(),
-                trainer.precision_plugin.forward_context(),
-                pl_module.ema.swapped(pl_module.denoiser.net),
-                sharded_again(pl_module.denoiser),
-            ):
+            with untouched(pl_module), averaged(trainer, pl_module):
                 self.measure(trainer, pl_module)
             self.metrics.since += time.perf_counter() - began  # which is no time of training
         self._step = trainer.global_step

@@ -1,21 +1,18 @@
 """The captions of a folder of shards -> embeddings beside them, by one device or several."""
 
-import errno
 import os
 import queue
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Lock
 
 from imagen.data.index import AGAIN, Index, path_of, read_places, splits_of
 from imagen.data.members import scan
 from imagen.data.prepare.claim import alone
+from imagen.data.prepare.disk import room
 from imagen.data.remote import Cache, is_address
 from imagen.data.shards import shard_of
-from imagen.files import size_in_words
 from imagen.progress import bar
 from imagen.text import TextEncoder, open_embeddings, write_embeddings
 
@@ -43,7 +40,7 @@ def embed(
     total = sum(shard["captions"] for shard in shards)
     waiting: queue.SimpleQueue[Index] = queue.SimpleQueue()
     lock, stop = Lock(), Event()
-    with _room(folder, option), alone(folder), bar(total=total, desc="embeddings", unit="caption") as shown:
+    with room(folder, option), alone(folder), bar(total=total, desc="embeddings", unit="caption") as shown:
 
         def report(count: int) -> None:
             if stop.is_set():
@@ -106,18 +103,3 @@ def _embedded(folder: Path, shard: Index, encoder: TextEncoder, cache: Cache | N
     except (ValueError, OSError):
         return False
     return len(there) == shard["captions"] and there.tar == shard.get("sha256") and changed < made
-
-
-@contextmanager
-def _room(folder: Path, option: str) -> Iterator[None]:
-    """A full disk in words."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        free = size_in_words(shutil.disk_usage(folder).free)
-        raise ValueError(
-            f"{option}={folder}: the disk is full ({free} free): make room, or move the folder to a larger one; what is "
-            "written stays, and the same command goes on"
-        ) from None

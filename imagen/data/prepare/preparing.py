@@ -1,9 +1,7 @@
 """A source -> a folder of shards, by several processes; killed anywhere, the same call again goes on."""
 
-import errno
 import itertools
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +12,7 @@ import numpy as np
 
 from imagen.data.index import Index, path_of, read_index, read_shard_index, write_index
 from imagen.data.prepare.claim import alone, claim
+from imagen.data.prepare.disk import room
 from imagen.data.prepare.filters import Filters
 from imagen.data.prepare.left_out import NAMED, LeftOut, TooManyBad
 from imagen.data.prepare.processes import Tick, each
@@ -83,24 +82,27 @@ def prepare(
             cache.check(str(job.tar), "source.path")
     with alone(folder):
         claim(folder, settings)
+        finished: set[str] = set()  # shards of a folder that was finished once
         if (folder / "index.json").exists():
             index = read_index(folder)
             shards = [shard for split in index["splits"].values() for shard in split["shards"]]
-            if all(path_of(folder, s["name"]).exists() and _whole(folder, s, s.get("url")) for s in shards):
+            finished = {
+                s["name"]
+                for s in shards
+                if path_of(folder, s["name"]).exists() and _whole(folder, s, s.get("url"))
+            }
+            if len(finished) == len(shards):
                 return index
         for part in folder.glob(".*.tar.part"):
             part.unlink()
         left_out = LeftOut(total, max_bad)
-        finished = (
-            {job.name for job in jobs if _there(folder, job)} if (folder / "index.json").exists() else set()
-        )
         try:
             made = _made(source, jobs, folder, filters, cache, left_out, workers)
             left_out.refuse(sum(shard["rows"] for shard in made.values()))
         except TooManyBad:
             # another try may find what this one missed: a wrong folder of pictures is soon put right
             for job in jobs:
-                if job.name not in finished:
+                if f"{job.name}.tar" not in finished:
                     _forget_bad(folder, job)
             raise
         left_out = LeftOut(total, max_bad)  # told in the order of the source, whichever was done first
@@ -180,20 +182,13 @@ def _made(
 
 def _make(source: Any, folder: Path, filters: Filters, cache: Cache, job: Job, tick: Tick) -> Index:
     try:
-        if job.tar is not None:
-            return index_tar(source, place_of(job.tar, cache), folder, job.name, filters, tick)
-        return write_shard(source, job.split, job.rows, folder, job.name, filters, tick)
+        with room(folder, "out"):
+            if job.tar is not None:
+                return index_tar(source, place_of(job.tar, cache), folder, job.name, filters, tick)
+            return write_shard(source, job.split, job.rows, folder, job.name, filters, tick)
     except Lost as error:
         raise ValueError(
             f"source.path: {error}: leave it out, or run the same command again, which goes on"
-        ) from None
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        free = shutil.disk_usage(folder).free
-        raise ValueError(
-            f"out={folder}: the disk is full ({size_in_words(free)} free): make room, or move the folder to a larger one; "
-            "what is written stays, and the same command goes on"
         ) from None
 
 
