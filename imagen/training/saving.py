@@ -35,6 +35,7 @@ class Saving(Callback):
         self.folder, self.every, self.requeue = folder, every, requeue or Requeue()
         self.stopped: signal.Signals | None = None
         self.saved, self.began, self.seconds = -1, 0.0, 0.0
+        self.between_steps = True
         self._handlers: dict[signal.Signals, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -52,8 +53,12 @@ class Saving(Callback):
             f"\n{self.stopped.name}: saving after this step; the same command goes on from there\n"
         )
 
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        self.between_steps = False
+
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         step = trainer.global_step
+        self.between_steps = not trainer.fit_loop._should_accumulate()
         if step == self.saved or trainer.fit_loop._should_accumulate():
             return
         self.stopped = self.stopped or self.requeue.asked
@@ -94,14 +99,10 @@ class Saving(Callback):
         trainer.strategy.barrier("saved")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        lost = trainer.global_step > self.saved >= 0 and not trainer.fit_loop._should_accumulate()
-        if (
-            isinstance(exception, ValueError)
-            and not isinstance(exception, NonFiniteLoss)
-            and trainer.world_size == 1
-            and lost
-        ):
-            self.save(trainer)  # it was between two steps: data that could not be had
+        lost = trainer.global_step > self.saved >= 0
+        told = isinstance(exception, ValueError) and not isinstance(exception, NonFiniteLoss)
+        if told and lost and self.between_steps and trainer.world_size == 1:
+            self.save(trainer)  # data that could not be had; in a step, that step's would be lost
         self.teardown(trainer, pl_module, "fit")
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

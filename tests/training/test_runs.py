@@ -116,6 +116,26 @@ def test_a_loss_that_is_not_finite_stops_and_is_written_down(fit: Any, tmp_path:
     assert all(p.isfinite().all() for p in checkpoint["state_dict"].values())
 
 
+def test_an_error_within_a_step_leaves_the_last_checkpoint(
+    fit: Any, plain_run: Any, same: Same, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its batch counts as read, and was not learnt: a checkpoint of that moment would leave it out."""
+    losses = Stage.losses
+
+    def failing(self: Stage, *given: Any) -> Any:
+        if self.global_step == 7:
+            raise ValueError("no loss")
+        return losses(self, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Stage, "losses", failing)
+        with pytest.raises(ValueError, match="no loss"):
+            fit(tmp_path)
+    assert torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 5
+    resumed = fit(tmp_path).checkpoint
+    assert all(same(resumed[part], plain_run.checkpoint[part]) for part in PARTS)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_the_step_in_hand_and_the_run_resumes(
     fit: Any,
