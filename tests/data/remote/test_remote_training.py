@@ -37,7 +37,8 @@ def test_a_run_whose_server_went_away_is_the_one_whose_server_stayed(
     capsys.readouterr()
     assert train("left") == 2
     said = capsys.readouterr().err.strip().splitlines()
-    assert len(said) == 1 and f"{last[1:]}: the server says 503" in said[0], said
+    assert len(said) == 1, said
+    assert f"{last[1:]}: the server says 503" in said[0]
     assert 1 <= checkpoint("left")["global_step"] < 10, "what was trained is kept, though no save was due"
     assert train("left") == 0
     stayed, left = checkpoint("stayed"), checkpoint("left")
