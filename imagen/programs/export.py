@@ -29,6 +29,7 @@ from imagen.checkpoint import (
 from imagen.programs.build import program
 from imagen.sampling import SAMPLERS, THRESHOLDS, Settings, read_settings
 from imagen.text import TextEncoder, embedding_keys
+from imagen.training.averages import of_length
 from imagen.training.run_folder import RunFolder
 from imagen.training.saved import read_checkpoint, shapes
 
@@ -48,7 +49,8 @@ def export(cfg: DictConfig) -> None:
     """Read the runs, check that they make a cascade, write the release."""
     given: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # pyright: ignore[reportAssignmentType]
     folders = given["run"] if isinstance(given["run"], list) else [given["run"]]
-    runs = sorted((read_run(Path(str(folder))) for folder in folders), key=lambda run: run.record.resolution)
+    read = (read_run(Path(str(folder)), given["ema"]) for folder in folders)
+    runs = sorted(read, key=lambda run: run.record.resolution)
     check_together(runs)
     sampling = recommended(given, len(runs))
     out = write_release(cfg.out, stages(runs), runs[0].text, sampling)
@@ -79,8 +81,8 @@ def gathered(arguments: Sequence[str], key: str) -> list[str]:
     return [f"{key}=[{quoted}]", *others] if values else others
 
 
-def read_run(folder: Path) -> Run:
-    """A run folder -> what a release needs of it. Nothing in it is executed: the settings are plain YAML,
+def read_run(folder: Path, length: float | None = None) -> Run:
+    """A run folder -> what a release needs of it; `length`: of the average that is made of those the run kept. Nothing in it is executed: the settings are plain YAML,
     whose classes are looked up by name in our tables, and the checkpoint is read as tensors and plain
     containers. ValueError names the file."""
     run = RunFolder(folder)
@@ -112,6 +114,8 @@ def read_run(folder: Path) -> Run:
         raise ValueError(f"{config_file}: stage.resolution={resolution!r:.80}: must be a whole number")
     checkpoint = read_checkpoint(run.checkpoint)
     saved, weights = checkpoint["imagen"], checkpoint["ema"]["weights"]
+    if length is not None:
+        weights, _ = of_length(folder / "averages", length, checkpoint["global_step"])
     if (of := (saved["stage"], saved["resolution"])) != (name, resolution):
         raise ValueError(
             f"{run.checkpoint}: of stage {of[0]!s:.80} at {of[1]!s:.80}, but {config_file} is of {name} at {resolution}"

@@ -4,7 +4,7 @@ It works on the local part of each parameter, so that sharded networks keep shar
 contents in place: no second copy of the weights is ever made.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +12,10 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
+from imagen.training.profiles import decay_at, gamma_of
 from imagen.training.sharded import Rows, part_of, sharded_like
+
+Weights = dict[str, Tensor]
 
 
 def local(parameter: Tensor) -> Tensor:
@@ -26,36 +29,54 @@ class EMA(Callback):
 
     The paper states no decay; 0.9999 is the field's custom. The warm-up (Abadi et al.'s, TensorFlow) keeps
     short runs from being an average with their own initial weights. Averages are float32, saved in a
-    checkpoint under "ema" as {"decay", "updates", "weights": {name in the network: tensor}}.
+    checkpoint under "ema" as {"decay", "updates", "weights": {name in the network: tensor}, "lengths": {length: weights}}.
+
+    `lengths`: power-function averages beside it (profiles.py), shares of training, of which `keep` is given a copy every
+    `keep_every` steps; of two of them, 0.05 and 0.1 say, imagen-export makes one of any length. Each is a further copy of the
+    weights, cut as they are.
     """
 
-    def __init__(self, decay: float = 0.9999) -> None:
+    def __init__(self, decay: float = 0.9999, lengths: Sequence[float] = (), keep_every: int = 1000) -> None:
         if not 0 <= decay < 1:
             raise ValueError(f"stage.ema.decay={decay}: must be at least 0 and below 1")
-        self.decay, self.updates = decay, 0
-        self.weights: dict[str, Tensor] = {}
-        self._loaded: dict[str, Tensor | Rows] = {}
+        if keep_every < 1:
+            raise ValueError(f"stage.ema.keep_every={keep_every}: must be at least 1")
+        try:
+            self.gammas = {length: gamma_of(length) for length in lengths}
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"stage.ema.lengths={list(lengths)}: {error}") from None
+        self.decay, self.keep_every, self.updates = decay, keep_every, 0
+        self.weights: Weights = {}
+        self.powers: dict[float, Weights] = {}
+        self.keep: Callable[[int, dict[float, Weights]], None] = lambda step, averages: None
+        self._loaded: dict[str, Any] = {}
         self._like: Mapping[str, Tensor] = {}
         self._step = -1
 
     def start(self, net: nn.Module) -> None:
         """Begin from the present weights of `net`, unless averages were loaded already."""
         own = dict(net.named_parameters())
-        if self._loaded.keys() - own.keys() or (self._loaded and own.keys() - self._loaded.keys()):
-            raise ValueError("the checkpoint's EMA weights are of another network")
-        if self._loaded:
-            self.weights = {name: local(part_of(self._loaded[name], p)) for name, p in own.items()}
-        elif not self.weights:
-            self.weights = {name: local(p).float().clone() for name, p in own.items()}
+        for what, weights in self._loaded.items():
+            if differing := weights.keys() ^ own.keys():
+                raise ValueError(
+                    f"the checkpoint's EMA weights ({what}) are of another network: {min(differing)}"
+                )
+        here = {what: placed(weights, own) for what, weights in self._loaded.items()}
+        if here or not self.weights:
+            self.weights = here.get("weights") or copied(own)
+            self.powers = {length: here.get(f"{length:g}") or copied(own) for length in self.gammas}
         self._loaded, self._like = {}, own
 
     @torch.no_grad()
     def update(self, net: nn.Module) -> None:
-        """One step of the average."""
+        """One step of the averages."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
         now = [local(p).float() for p in net.parameters()]
         torch._foreach_lerp_(list(self.weights.values()), now, 1 - decay)  # pyright: ignore
+        for length, gamma in self.gammas.items():
+            share = 1 - decay_at(self.updates, gamma)
+            torch._foreach_lerp_(list(self.powers[length].values()), now, share)  # pyright: ignore
 
     @contextmanager
     def swapped(self, net: nn.Module) -> Iterator[None]:
@@ -86,14 +107,34 @@ class EMA(Callback):
         if trainer.global_step > self._step:  # not after each micro-batch of an accumulated step
             self._step = trainer.global_step
             self.update(pl_module.denoiser.net)  # pyright: ignore
+            if self.powers and self._step % self.keep_every == 0:
+                self.keep(self._step, {length: self._whole(w) for length, w in self.powers.items()})
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        weights = {name: sharded_like(average, self._like[name]) for name, average in self.weights.items()}
-        checkpoint["ema"] = {"decay": self.decay, "updates": self.updates, "weights": weights}
+        ema = {"decay": self.decay, "updates": self.updates, "weights": self._whole(self.weights)}
+        if self.powers:
+            ema["lengths"] = {f"{length:g}": self._whole(w) for length, w in self.powers.items()}
+        checkpoint["ema"] = ema
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        self.updates, self._loaded = checkpoint["ema"]["updates"], dict(checkpoint["ema"]["weights"])
+        ema = checkpoint["ema"]
+        self.updates = ema["updates"]
+        self._loaded = {"weights": dict(ema["weights"]), **ema.get("lengths", {})}
+
+    def _whole(self, weights: Weights) -> Weights:
+        """Averages as the tensors that the parameters are: sharded where they are."""
+        return {name: sharded_like(average, self._like[name]) for name, average in weights.items()}
+
+
+def copied(own: Mapping[str, Tensor]) -> Weights:
+    """Averages that begin as the weights themselves."""
+    return {name: local(p).float().clone() for name, p in own.items()}
+
+
+def placed(weights: Mapping[str, "Tensor | Rows"], own: Mapping[str, Tensor]) -> Weights:
+    """What of loaded averages lives here."""
+    return {name: local(part_of(weights[name], p)) for name, p in own.items()}

@@ -7,6 +7,7 @@ Tensors are sharded by rows (dimension 0), rank after rank. Nothing here is unpi
 """
 
 import errno
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -81,12 +82,20 @@ def split(checkpoint: Any) -> tuple[Any, dict[str, Tensor]]:
 
 
 def write(folder: Path, plain: Any, rows: dict[str, Tensor], rank: int, world: int) -> None:
-    """This rank's part of a checkpoint."""
+    """This rank's part of a checkpoint; a file that is there is whole."""
     folder.mkdir(parents=True, exist_ok=True)
+    file = folder / file_of(rank, world)
+    beside = file.with_suffix(".part")
     with writing(folder):
-        save_file(rows, folder / file_of(rank, world))
+        save_file(rows, beside)
+    os.replace(beside, file)
     if rank == 0:
         save({"world": world, "checkpoint": plain}, folder / PLAIN)
+
+
+def finished(folder: Path, world: int) -> bool:
+    """Whether every rank's file is there."""
+    return all((folder / file_of(rank, world)).exists() for rank in range(world))
 
 
 def save(content: Any, path: Path) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,20 @@ from torch.distributed.fsdp import (
 
 from imagen.diffusion.denoiser import Denoiser
 from imagen.training import sharded
+from imagen.training.background import Background
 
 
 class Files(TorchCheckpointIO):
-    """Checkpoints of one process, or of all of DDP; those of sharded runs can be read too."""
+    """Checkpoints of one process, or of all of DDP; those of sharded runs can be read too. What is to be saved is copied,
+    and written in the `background`."""
+
+    def __init__(self, background: Background) -> None:
+        super().__init__()
+        self.background = background
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        # Lightning's own makes all of it in memory first; Saving writes beside and moves
-        sharded.save(checkpoint, Path(path))
+        plain, _ = sharded.split(checkpoint)
+        self.background.start(partial(sharded.save, plain, Path(path)))
 
     def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
         if Path(path).is_dir():
@@ -47,11 +54,12 @@ class Copies(DDPStrategy):
 
 class Sharded(ModelParallelStrategy):
     """Weights, gradients, averages and optimizer state are cut by rows among all processes; a block's weights are
-    gathered when it is computed: FSDP2. `offload`: they wait in the host's memory. `timeout`: as of `Copies`."""
+    gathered when it is computed: FSDP2. `offload`: they wait in the host's memory. `timeout`: as of `Copies`; `background`: as of
+    `Files`."""
 
-    def __init__(self, timeout: float, offload: bool = False) -> None:
+    def __init__(self, timeout: float, background: Background, offload: bool = False) -> None:
         super().__init__("auto", 1, timeout=timedelta(minutes=timeout))
-        self.offload = offload
+        self.background, self.offload = background, offload
 
     @property
     def lightning_restore_optimizer(self) -> bool:
@@ -71,7 +79,8 @@ class Sharded(ModelParallelStrategy):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], filepath: Any, storage_options: Any = None) -> None:
         plain, rows = sharded.split(checkpoint)
-        sharded.write(Path(self.broadcast(filepath)), plain, rows, self.global_rank, self.world_size)
+        folder = Path(self.broadcast(filepath))
+        self.background.start(partial(sharded.write, folder, plain, rows, self.global_rank, self.world_size))
 
     def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
         if Path(checkpoint_path).is_dir():

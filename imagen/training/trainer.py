@@ -11,6 +11,8 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 
+from imagen.training.averages import keeper
+from imagen.training.background import Background
 from imagen.training.metrics import Metrics
 from imagen.training.previews import Previews
 from imagen.training.requeue import Requeue
@@ -19,6 +21,7 @@ from imagen.training.saved import check_resumable
 from imagen.training.saving import Saving
 from imagen.training.stage import Stage
 from imagen.training.strategies import Copies, Files, Sharded
+from imagen.training.together import Together
 from imagen.training.validation import Validation
 
 Strategy = Literal["auto", "ddp", "fsdp"]
@@ -106,15 +109,28 @@ class Training:
         if resumes:
             check_resumable(folder.checkpoint, stage)
         metrics = Metrics(folder, self.log_every, self.progress)
-        saving = Saving(folder, self.save_every, requeue)
+        background = Background()
+        saving = Saving(folder, self.save_every, requeue, background)
         validation = [Validation(metrics, self.validate_every)] if self.validate_every else []
-        callbacks = [stage.ema, *validation, metrics, *([previews] if previews else []), saving, metrics.mark]
+        drawing = [previews] if previews else []
+        together = Together(self.timeout)
+        callbacks = [
+            together,
+            stage.ema,
+            *validation,
+            metrics,
+            *drawing,
+            saving,
+            metrics.mark,
+            together.reading,
+        ]
         if previews is not None:
             previews.folder, previews.progress = folder, self.progress
             previews.stopped = lambda: saving.stopped is not None
         if self.compile:
             stage.denoiser.net.compile()
         trainer = self._trainer(
+            background,
             max_steps=self.max_steps,
             max_epochs=-1,
             accumulate_grad_batches=self.accumulate,
@@ -130,23 +146,32 @@ class Training:
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
         )
+        world = trainer.world_size if isinstance(trainer.strategy, Sharded) else 1
+        if world > 1 or trainer.is_global_zero:
+            averages = folder.path / "averages"
+            stage.ema.keep = keeper(averages, background, trainer.global_rank, world)
         if trainer.strategy.root_device.type == "cuda":
             torch.set_float32_matmul_precision("high")
-        trainer.fit(
-            stage,
-            datamodule=data,
-            ckpt_path=str(folder.checkpoint) if resumes else None,
-            weights_only=True,
-        )
+        try:
+            trainer.fit(
+                stage,
+                datamodule=data,
+                ckpt_path=str(folder.checkpoint) if resumes else None,
+                weights_only=True,
+            )
+        except Exception:
+            if together.failure is None:
+                raise
+            raise SystemExit(2) from None  # another process failed, and it was said
         return saving.stopped is None
 
-    def _trainer(self, **settings: Any) -> Trainer:
+    def _trainer(self, background: Background, **settings: Any) -> Trainer:
         strategy: Any = self.strategy
-        plugins: list[Any] = [Files()]
+        plugins: list[Any] = [Files(background)]
         if strategy == "ddp":
-            strategy = Copies(self.timeout)
+            strategy = Copies(self.timeout + 1)  # before that, Together says who is waited for
         elif strategy == "fsdp":  # which writes and reads its files itself
-            strategy, plugins = Sharded(self.timeout, self.offload), []
+            strategy, plugins = Sharded(self.timeout + 1, background, self.offload), []
         if SLURMEnvironment.detect():  # Lightning's own requeueing has checkpoints of its own
             plugins.append(SLURMEnvironment(auto_requeue=False))
         try:

@@ -4,6 +4,8 @@ import json
 import os
 import random
 import signal
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -172,6 +174,34 @@ def test_previews_are_given_up_when_the_run_is_to_end(
     assert drawn == [1], "of the columns of step 5 the first alone: guidance weight 1"
     assert not (tmp_path / "previews").exists()
     assert run.checkpoint["global_step"] == 5
+
+
+def test_training_goes_on_while_a_checkpoint_is_written(
+    fit: Any, plain_run: Any, same: Same, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is done with step 5 when step 8 has begun: what is saved is step 5 all the same."""
+    begun, save, found = threading.Event(), torch.save, []
+
+    def slow(content: Any, file: Any) -> None:
+        assert begun.wait(60), "training waits for the disk"
+        save(content, file)
+
+    def step(self: Stage, *_: Any) -> None:
+        if self.global_step == 8:
+            begun.set()
+            while not (tmp_path / "checkpoints/last.ckpt").exists():
+                time.sleep(0.01)
+            found.append(torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True))
+
+    monkeypatch.setattr(torch, "save", slow)
+    monkeypatch.setattr(Stage, "on_before_zero_grad", step)
+    ended = fit(tmp_path).checkpoint
+    assert all(same(ended[part], plain_run.checkpoint[part]) for part in PARTS)
+    assert found[0]["global_step"] == 5
+    monkeypatch.undo()
+    fit(tmp_path / "five", "trainer.max_steps=5")
+    five = torch.load(tmp_path / "five/checkpoints/last.ckpt", weights_only=True)
+    assert all(same(found[0][part], five[part]) for part in PARTS)
 
 
 def test_another_stages_checkpoint_is_refused(fit: Any, plain_run: Any, tmp_path: Path) -> None:
