@@ -151,6 +151,11 @@ class Shards(LightningDataModule):
             batch["text_emb"], batch["text_mask"] = encoder(batch["caption"])
         return batch
 
+    @property
+    def pairs(self) -> dict[str, int]:
+        """How many pairs each split has, of all its data sets."""
+        return {name: sum(map(sum, sizes)) for name, (_, _, sizes) in self._readers.items()}
+
     def state_dict(self) -> dict[str, Any]:
         """The whole state: how many pairs training has had. The order is a function of that and the seed."""
         return {"consumed": self.consumed, "seed": self.seed}

@@ -30,6 +30,7 @@ from imagen.programs.build import program
 from imagen.sampling import SAMPLERS, THRESHOLDS, Settings, read_settings
 from imagen.text import TextEncoder, embedding_keys
 from imagen.training.averages import of_length
+from imagen.training.loggers import Wandb
 from imagen.training.run_folder import RunFolder
 from imagen.training.saved import read_checkpoint, shapes
 
@@ -59,6 +60,20 @@ def export(cfg: DictConfig) -> None:
         size = f"{record.resolution} x {record.resolution}"
         print(f"{record.name}: {size}, {record.parameters:,} parameters, step {record.steps}")
     print(f"wrote {out}")
+    if given["artifact"]:
+        print(f"W&B artifact {keep(runs[-1].folder, out)}")
+
+
+def keep(folder: Path, release: Path) -> str:
+    """The release as an artifact of the W&B run of `folder`; its name."""
+    settings = RunFolder(folder).settings
+    logger = settings.get("logger")
+    if not isinstance(logger, dict) or str(logger.get("_target_")).rsplit(".", 1)[-1] != "Wandb":
+        raise ValueError(f"artifact=true: {folder} was trained without W&B (logger=none); leave artifact out")
+    wandb = Wandb(
+        **{k: logger.get(k) for k in ("project", "entity", "group", "tags", "mode") if logger.get(k)}
+    )
+    return wandb.keep_release(str(settings["name"]), folder, release)
 
 
 def main() -> None:

@@ -134,6 +134,7 @@ class Export(TypedDict):
     run: Any
     out: Path
     ema: Positive | None
+    artifact: bool
     guidance: float | list[float] | None
     steps: Count | list[Count] | None
     noise_augmentation: Share | list[Share] | None

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 from omegaconf import DictConfig, OmegaConf
 
 from imagen.programs.allocation import keep_large_blocks
-from imagen.programs.build import build, build_optional, program
+from imagen.programs.build import CONF, build, build_optional, program
+from imagen.programs.version import code_version
 from imagen.training.requeue import Requeue
 from imagen.training.run_folder import RunFolder, first_process
 
@@ -72,17 +73,28 @@ def train(cfg: DictConfig, plain: dict[str, Any], folder: RunFolder, parts: Part
     import torch
 
     from imagen.diffusion.randomness import mix
+    from imagen.training.cost import measure
+    from imagen.training.speed import Arithmetic
 
     training, data, previews, logger = parts
     if not torch.cuda.is_available():
         keep_large_blocks()
     data.setup("fit")  # shards and embeddings are looked for before a network is allocated
+    with torch.device("meta"):
+        flop = measure(build(cfg.stage)).step_flop
+    arithmetic = Arithmetic(flop, OmegaConf.load(CONF / "plan.yaml").plan.chips)
     torch.manual_seed(mix("weights", cfg.seed))
     stage = build(cfg.stage)
-    told = {**plain, "parameters": sum(p.numel() for p in stage.denoiser.parameters())}
+    told = {
+        **plain,
+        "parameters": sum(p.numel() for p in stage.denoiser.parameters()),
+        "flop_a_picture": flop,
+        "pairs": data.pairs,
+        "code": code_version(),
+    }
     loggers = [logger.start(str(cfg.name), folder.path, told)] if logger and first_process() else []
     try:
-        return training.fit(stage, data, folder, previews, loggers, requeue)
+        return training.fit(stage, data, folder, previews, loggers, requeue, arithmetic)
     finally:
         if loggers:
             logger.finish()

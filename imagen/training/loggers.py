@@ -2,8 +2,12 @@
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from PIL import Image
 
 
 class Wandb:
@@ -49,8 +53,39 @@ class Wandb:
         logger._wandb_init.pop("anonymous", None)  # W&B warns of it at every start, given or not
         return logger
 
+    def keep_release(self, name: str, folder: Path, release: Path) -> str:
+        """The release folder as an artifact of run `name`, of type "model"; returns its name."""
+        import wandb
+
+        logger = self.start(name, folder, {})
+        artifact = wandb.Artifact(f"{logger.version}-release", type="model")
+        artifact.add_dir(str(release))
+        logger.experiment.log_artifact(artifact)
+        self.finish()
+        return artifact.name
+
     def finish(self) -> None:
         """Close the run, so that a next one of this process (a sweep) begins its own."""
         import wandb
 
         wandb.finish()
+
+
+def log_previews(
+    logger: Any,
+    step: int,
+    grid: Image.Image,
+    captions: Sequence[str],
+    columns: Sequence[str],
+    pictures: np.ndarray,
+) -> None:
+    """A captioned grid, which W&B shows with a slider of steps, and a table: a row a prompt, a column a guidance weight and
+    threshold. `pictures`: uint8 (n, columns, R, R, 3). Loggers that take no pictures get none."""
+    if not hasattr(logger, "log_image"):
+        return
+    import wandb
+
+    caption = f"step {step}: columns {', '.join(columns)}"
+    logger.log_image("previews", [grid], step=step, caption=[caption])
+    rows = [[text, *map(wandb.Image, row)] for text, row in zip(captions, pictures)]
+    logger.log_table("previews_table", columns=["prompt", *columns], data=rows, step=step)

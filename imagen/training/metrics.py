@@ -1,5 +1,5 @@
-"""What a run reports: loss, loss by noise level, gradient norm, learning rate, images a second; and the stop
-at a loss that is not finite. One look at the device each `every` steps, on a CPU at each step.
+"""What a run reports: loss, loss by noise level, gradient norm, learning rate, how fast it is and what it waits for; and the
+stop at a loss that is not finite. One look at the device each `every` steps, on a CPU at each step.
 """
 
 import json
@@ -17,6 +17,7 @@ from imagen.diffusion.loss import by_noise_level
 from imagen.files import write_text
 from imagen.progress import bar
 from imagen.training.run_folder import RunFolder, flat
+from imagen.training.speed import Arithmetic, Waiting, memory_gb
 
 EDGES = (-8.0, -4.0, -2.0, 0.0, 2.0, 4.0, 8.0)
 """Bounds of the bins in logsnr."""
@@ -34,12 +35,19 @@ class NonFiniteLoss(ValueError):
 
 class Metrics(Callback):
     """`folder` gets metrics.jsonl, the trainer's loggers the same values, the terminal a bar when
-    `progress`."""
+    `progress`. `arithmetic`: of a picture, for FLOPs."""
 
-    def __init__(self, folder: RunFolder, every: int = 50, progress: bool = True) -> None:
+    def __init__(
+        self,
+        folder: RunFolder,
+        every: int = 50,
+        progress: bool = True,
+        arithmetic: Arithmetic | None = None,
+    ) -> None:
         if every < 1:
             raise ValueError(f"trainer.log_every={every}: must be at least 1")
-        self.folder, self.every, self.progress = folder, every, progress
+        self.folder, self.every, self.progress, self.arithmetic = folder, every, progress, arithmetic
+        self.waiting_for_data = Waiting()
         self.more: dict[str, Any] = {}  # what else there is to report, such as val_loss
         self.waiting: list[tuple[int, Tensor, Tensor, list[str]]] = []
         self.mark = Mark(self)
@@ -55,6 +63,10 @@ class Metrics(Callback):
                 name, total = str(pl_module.name), int(trainer.max_steps)
                 self.bar = bar(desc=name, total=total, initial=self.step, unit="step")
         self.since = time.perf_counter()
+        self.waiting_for_data.begin()
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        self.waiting_for_data.end()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -120,7 +132,12 @@ class Metrics(Callback):
             "grad_norm": float(pl_module.gradient_norm),  # pyright: ignore
             "lr": group["initial_lr"] * pl_module.rate(self.step - 1),  # pyright: ignore
             "images_per_second": images / elapsed,
+            "data_wait": self.waiting_for_data.share(elapsed),
+            "memory_gb": memory_gb(pl_module.device),
         }
+        if self.arithmetic is not None:
+            each, half = images / elapsed / trainer.world_size, "16" in str(trainer.precision)
+            values |= self.arithmetic.of(each, pl_module.device, half)
         if not trainer.is_global_zero:
             return
         values |= {"loss_by_logsnr": levels, **self.more}
@@ -159,3 +176,4 @@ class Mark(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         self.metrics.since += time.perf_counter() - self.metrics.left
+        self.metrics.waiting_for_data.begin()

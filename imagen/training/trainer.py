@@ -19,6 +19,7 @@ from imagen.training.requeue import Requeue
 from imagen.training.run_folder import RunFolder
 from imagen.training.saved import check_resumable
 from imagen.training.saving import Saving
+from imagen.training.speed import Arithmetic
 from imagen.training.stage import Stage
 from imagen.training.strategies import Copies, Files, Sharded
 from imagen.training.together import Together
@@ -99,6 +100,7 @@ class Training:
         previews: Previews | None,
         loggers: list[Any],
         requeue: Requeue | None = None,
+        arithmetic: Arithmetic | None = None,
     ) -> bool:
         """True when training came to its end, False when it was asked to stop; both leave a checkpoint.
 
@@ -108,7 +110,7 @@ class Training:
         resumes = folder.checkpoint.exists()
         if resumes:
             check_resumable(folder.checkpoint, stage)
-        metrics = Metrics(folder, self.log_every, self.progress)
+        metrics = Metrics(folder, self.log_every, self.progress, arithmetic)
         background = Background()
         saving = Saving(folder, self.save_every, requeue, background)
         validation = [Validation(metrics, self.validate_every)] if self.validate_every else []

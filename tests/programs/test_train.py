@@ -55,8 +55,8 @@ def test_every_experiment_can_be_built(experiment: str) -> None:
         stage = build(cfg.stage)
     assert build(cfg.trainer).max_steps > 0
     assert build(cfg.data).encoder.dim == stage.denoiser.net.text_dim == cfg.text_dim
-    previews, _ = build(cfg.previews), build_optional(cfg.logger)
-    for threshold in previews.thresholds.values():
+    previews, _ = build_optional(cfg.previews), build_optional(cfg.logger)
+    for threshold in previews.thresholds.values() if previews else ():
         assert threshold(torch.zeros(2, 3, 4, 4)).shape == (2, 3, 4, 4)
     (optimizer,), (rate,) = stage.configure_optimizers()
     assert optimizer.param_groups[0]["lr"] == pytest.approx(cfg.stage.optimizer.lr * stage.rate(0))
@@ -154,7 +154,14 @@ def test_w_and_b_gets_values_and_pictures_offline(
     code, _, _ = run(monkeypatch, capsys, *given, "trainer.progress=false", "trainer.max_steps=5")
     assert code == 0
     media = list((tmp_path / "run/wandb").glob("offline-run-*-run/files/media/images/*.png"))
-    assert len(media) == 1
+    grid = [file for file in media if file.name.startswith("previews_")]
+    assert len(grid) == 1
+    assert len(media) == 1 + 2 * 6, "of the table: a picture a prompt and a column"
+    table = json.loads(
+        next((tmp_path / "run/wandb").glob("offline-run-*-run/files/media/table/previews_table*")).read_text()
+    )
+    assert table["columns"][:2] == ["prompt", "none w=1"]
+    assert [row[0] for row in table["data"]] == ["a red circle", "two blue squares"]
 
 
 def test_a_killed_command_resumes(shards: Path, tmp_path: Path) -> None:

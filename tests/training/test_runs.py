@@ -34,6 +34,8 @@ def test_metrics_are_complete(plain_run: Any) -> None:
     assert last["lr"] == pytest.approx(3e-3)
     assert first["grad_norm"] > 0
     assert first["images_per_second"] > 0
+    assert 0 < first["data_wait"] < 1
+    assert 0.05 < first["memory_gb"] < 100
     assert all(level > 0 for level in first["loss_by_logsnr"].values())
 
 
