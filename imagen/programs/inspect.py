@@ -5,7 +5,7 @@ from omegaconf import DictConfig
 
 from imagen.data.inspect.inspection import inspect
 from imagen.data.inspect.problems import NOTE, problems
-from imagen.data.inspect.wording import plain
+from imagen.data.inspect.wording import shown
 from imagen.evaluation.inspect_page import speed_in_words, write_inspection
 from imagen.programs.build import build, program
 from imagen.programs.prepare import folder_of
@@ -39,7 +39,7 @@ def main(cfg: DictConfig) -> None:
 
 def _say(text: str) -> None:
     """One line, also of words of the data, with nothing that a terminal obeys."""
-    print(" ".join(plain(text, len(text)).splitlines()))
+    print(" ".join(shown(text, len(text)).splitlines()))
 
 
 if __name__ == "__main__":

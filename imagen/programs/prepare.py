@@ -8,7 +8,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from imagen.data.index import read_index
-from imagen.data.inspect.wording import plain
+from imagen.data.inspect.wording import shown
 from imagen.data.prepare.embedding import embed
 from imagen.data.prepare.estimate import estimate
 from imagen.data.prepare.preparing import described, prepare
@@ -63,7 +63,7 @@ def folder_of(out: str) -> Path:
 
 def _say(text: str) -> None:
     """What has words of the data in it, with nothing that a terminal obeys."""
-    print(plain(text, len(text)))
+    print(shown(text, len(text)))
 
 
 if __name__ == "__main__":
