@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from imagen.data.inspect.inspection import Inspection
-from imagen.data.inspect.problems import NOTE, Problem, counted, percent
+from imagen.data.inspect.problems import Problem, percent, summary
 from imagen.data.inspect.wording import shown
 from imagen.data.members import captions_of, picture_of
 from imagen.data.pictures import decode
@@ -93,15 +93,13 @@ def write_inspection(out: Path, found: Inspection, problems: Sequence[Problem], 
 
 def page(report: dict[str, Any], problems: Sequence[Problem], pairs: Sequence[Shown]) -> str:
     """The whole page as HTML that fetches nothing."""
-    real = [problem for problem in problems if problem.level != NOTE]
-    worst = counted(len(real), "problem") if real else "No problem found"
     if report["read"] == report["pairs"]:
         read = f"All {report['pairs']:,} pairs were read."
     else:
         indexed = all(split["indexed"] for split in report["splits"].values())
         rest = "those of all, by the index" if indexed else "those of the pairs read"
         read = f"Of {report['pairs']:,} pairs {report['read']:,} were read, drawn by seed {report['seed']}; sizes and duplicates are {rest}."
-    lead = f"{worst}. {read}"
+    lead = f"{summary(problems)}. {read}"
     parts = [f"<h1>{_text(report['data'])}</h1>", f'<p class="lead">{_text(lead)}</p>']
     parts += map(_problem, problems)
     parts += ["<h2>Numbers</h2>", table(_figures(report))]

@@ -23,7 +23,7 @@ def main(cfg: DictConfig) -> None:
         raise ValueError(
             "no source: give source=table source.path=TABLE, or source=folder, coco, img2dataset, huggingface or shapes"
         )
-    out, devices = folder_of(cfg.out), devices_of(cfg.device)
+    out, devices = Path(cfg.out), devices_of(cfg.device)
     source, filters, cache = build(cfg.source), build(cfg.filters), build(cfg.cache)
     encoders = [build(cfg.text) for _ in devices] if cfg.embed else []
     if not (out / "index.json").exists():
@@ -52,13 +52,6 @@ def devices_of(given: str | list[str]) -> list[str]:
     if not given:
         raise ValueError("device=[]: give cpu, cuda, or a list of those")
     return [given] if isinstance(given, str) else list(given)
-
-
-def folder_of(out: str) -> Path:
-    """Where a program writes; ValueError for an address, of which a path would make folders here."""
-    if "://" in out:
-        raise ValueError(f"out={out}: give a folder on a disk")
-    return Path(out)
 
 
 def _say(text: str) -> None:
