@@ -1,18 +1,24 @@
 """What does not go into a folder of shards: bad pairs, duplicates, what filters do not want; counted and told."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from imagen.data.members import captions_of
+from imagen.data.pictures import png
 from imagen.data.prepare.embedding import embed
 from imagen.data.prepare.filters import Filters
 from imagen.data.prepare.preparing import described, prepare
 from imagen.data.shards import split_of
+from imagen.data.sources.img2dataset import Img2dataset
 from imagen.data.sources.source import BadPair, Pair
 from imagen.text import HashedWords, open_embeddings
+
+TarOf = Callable[..., Path]
 
 
 def test_bad_pairs_are_counted_up_to_a_limit(folder: Path, tmp_path: Path, numbers: Any) -> None:
@@ -50,6 +56,7 @@ def test_exact_duplicates_are_left_out_and_told(folder: Path, tmp_path: Path, nu
         def pair(self, split: str, row: int) -> Pair:
             pair = super().pair(split, row)
             same = split == "train" and row in (5, 9)
+            pair = replace(pair, name="" if row == 9 else f"{row}.jpg")
             return replace(pair, image=super().pair(split, 1).image) if same else pair
 
     index = prepare(Doubles(), folder, shard_size=4, workers=1)
@@ -65,9 +72,9 @@ def test_exact_duplicates_are_left_out_and_told(folder: Path, tmp_path: Path, nu
         for row in range(shard.samples):
             for number, caption in enumerate(captions_of(shard.read(row))):
                 texts(shard.name).of(shard.first_caption(row) + number, caption)
-    assert "2  exact duplicate (train row 5 is train row 1; train row 9 is train row 1)" in described(
-        folder, index
-    )
+    named = "train row 5: 5.jpg is train row 1: 1.jpg; train row 9 is train row 1: 1.jpg"
+    told = f"2  exact duplicate ({named}); a duplicate's captions are left out with it"
+    assert told in described(folder, index)
     kept = prepare(Doubles(), tmp_path / "kept", shard_size=4, duplicates=True)
     assert kept["splits"]["train"]["samples"] == 11
 
@@ -96,3 +103,32 @@ def test_captions_that_filters_take_from_pairs_that_stay_are_told(folder: Path, 
     assert (split["samples"], split["captions"]) == (11, 11)
     assert split["captions_left_out"] == sum(row % 3 for row in range(11))
     assert f"shards; filters took {split['captions_left_out']}" in described(folder, index)
+
+
+def test_what_filters_leave_out_is_named(folder: Path, tmp_path: Path, numbers: Any, tar_of: TarOf) -> None:
+    class Named(numbers):
+        def pair(self, split: str, row: int) -> Pair:
+            return replace(super().pair(split, row), name=f"{split}/{row}.jpg\x1b")
+
+    index = prepare(Named(), folder, filters=Filters(columns={"row": [None, 9]}))
+    assert index["examples"] == {"column row": [r"train row 10: train/10.jpg\x1b: 10"]}
+    small, large = (png(np.full((side, side, 3), 7, np.uint8)) for side in (8, 16))
+    pictures = {"a": small, "b": large, "c": large}
+    members = [(f"{key}.{k}", v) for key, data in pictures.items() for k, v in (("png", data), ("txt", b"a"))]
+    tar_of(tmp_path / "tars/0.tar", *members)
+    index = prepare(Img2dataset(tmp_path / "tars"), tmp_path / "indexed", filters=Filters(min_side=9))
+    assert index["examples"] == {
+        "too small": ["0.tar row 0: a: 8 x 8 pixels"],
+        "exact duplicate": ["0.tar row 2: c is 0.tar row 1: b"],
+    }
+
+
+def test_max_bad_is_asked_again_of_a_finished_folder(folder: Path, numbers: Any) -> None:
+    for bad in ((2, 4), (2,)):
+        prepare(numbers(bad=bad), folder / str(len(bad)), shard_size=4, max_bad=0.4)
+    words = r"^2 pairs cannot be used \(the first is train row 2: unreadable image: row 2\): more than max_bad=0.1 of all 14;"
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(ValueError, match=words):
+        prepare(numbers(bad=(2, 4)), folder / "2", shard_size=4, max_bad=0.1)
+    prepare(numbers(bad=(2,)), folder / "1", shard_size=4, max_bad=0.1)
+    assert sorted(folder.rglob("*")) == before

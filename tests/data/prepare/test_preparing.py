@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import signal
@@ -11,13 +12,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import webdataset
 
 from imagen.data.members import captions_of, scan
+from imagen.data.pictures import png
 from imagen.data.prepare.embedding import embed
 from imagen.data.prepare.preparing import prepare
 from imagen.data.shards import split_of
+from imagen.data.sources.img2dataset import Img2dataset
 from imagen.data.sources.shapes import Shapes
 from imagen.data.sources.source import BadPair, Pair
 from imagen.text import HashedWords, open_embeddings
@@ -325,3 +329,55 @@ def test_nothing_is_written_through_links(folder: Path, name: str, numbers: Any)
         with pytest.raises(ValueError, match=rf"{name} is a link: delete it"):
             call()
     assert not any(elsewhere.iterdir())
+
+
+def replaced(tar: Path, old: bytes, new: bytes) -> None:
+    """By another tar of the same size and time, as a copy is that keeps times."""
+    before = tar.stat()
+    beside = tar.with_name("beside")
+    beside.write_bytes(tar.read_bytes().replace(old, new))
+    os.utime(beside, ns=(before.st_atime_ns, before.st_mtime_ns))
+    os.replace(beside, tar)
+
+
+def test_a_tar_that_was_replaced_by_one_of_its_size_is_made_again(
+    folder: Path, numbers: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    prepare(numbers(), folder, shard_size=4)
+    before, tar = content(folder), folder / "train-000001.tar"
+    for finished in (True, False):
+        replaced(tar, b"caption", b"CAPTION")
+        assert content(folder) != before
+        if not finished:
+            (folder / "index.json").unlink()
+        prepare(numbers(), folder, shard_size=4)
+        assert content(folder) == before
+        assert f"{tar} is another one than was indexed" in caplog.text
+        caplog.clear()
+
+
+def test_a_tar_of_others_that_was_replaced_is_indexed_again(tmp_path: Path, tar_of: Any) -> None:
+    pictures = [png(np.full((8, 8, 3), level, np.uint8)) for level in range(4)]
+    members = [(f"{n}.{k}", v) for n, p in enumerate(pictures) for k, v in (("png", p), ("txt", b"a rose"))]
+    tar, source = tar_of(tmp_path / "tars/0.tar", *members), Img2dataset(tmp_path / "tars")
+    first = prepare(source, tmp_path / "out")
+    embed(tmp_path / "out", [HashedWords(8)])
+    replaced(tar, b"a rose", b"a lily")
+    again = prepare(source, tmp_path / "out")
+    sums = [index["splits"]["train"]["shards"][0]["sha256"] for index in (first, again)]
+    assert sums[1] == hashlib.sha256(tar.read_bytes()).hexdigest() != sums[0]
+    embed(tmp_path / "out", [HashedWords(8)])
+    stored = open_embeddings(tmp_path / "out", HashedWords(8).key)("train-000000.tar")
+    assert len(stored.of(0, "a lily")) == 2
+
+
+def test_tars_that_were_only_touched_are_read_once(folder: Path, numbers: Any, monkeypatch: Any) -> None:
+    prepare(numbers(), folder, shard_size=4)
+    for tar in folder.glob("*.tar"):
+        os.utime(tar)
+    time.sleep(0.01)  # a clock tick of the file system
+    prepare(numbers(), folder, shard_size=4)
+    monkeypatch.setattr("imagen.data.prepare.preparing.sha256_of", None)
+    again = numbers()
+    prepare(again, folder, shard_size=4)
+    assert not again.read
