@@ -1,14 +1,15 @@
 """What is known of shards without reading them: index.json of a folder, and index/NAME.json of each shard.
 
     index.json            {"settings", "splits": {split: {"samples", "captions", "bytes", "shards": [...]}}, "left_out",
-                          "examples"}; a shard there: {"name", "samples", "captions", "bytes", "sha256", "dropped",
-                          and "url" where the tar lies elsewhere}
+                          "examples", "unusable"}; a shard there: {"name", "samples", "captions", "bytes", "sha256",
+                          "dropped", and "url" where the tar lies elsewhere}
     index/NAME.json       {"name", "samples", "captions", "bytes", "sha256", "left_out", "pairs": {"starts", "ends",
                           "captions", "sizes", "digests"}}
 
-samples, captions, bytes are counts; `dropped` are the numbers of a shard's pairs that equal earlier ones. `pairs` has a
-list for each, a number a pair: its members are the bytes starts to ends of the tar; it has so many captions; the
-picture is sizes = [width, height] pixels and has the digest of its bytes.
+samples, captions, bytes are counts; `dropped` are the numbers of a shard's pairs that equal earlier ones; `unusable` is
+there if any pair was: {"pairs", "rows", "first"}, how many of how many, and one of them. `pairs` has a list for each, a
+number a pair: its members are the bytes starts to ends of the tar; it has so many captions; the picture is sizes =
+[width, height] pixels and has the digest of its bytes.
 """
 
 import hashlib
@@ -129,6 +130,8 @@ def _read_index(path: Path) -> Index:
         )
         fit = fit and all(type(count) is int for count in index["left_out"].values())
         fit = fit and all(isinstance(some, list) for some in index.get("examples", {}).values())
+        if (bad := index.get("unusable")) is not None:
+            fit = fit and type(bad["pairs"]) is type(bad["rows"]) is int and isinstance(bad["first"], str)
     except (KeyError, TypeError, AttributeError):
         fit = False
     if not fit:

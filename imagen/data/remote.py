@@ -93,10 +93,12 @@ class Cache:
         for module in ("fsspec", NEEDS[protocol]):
             try:
                 importlib.import_module(module)
-            except ImportError:
+            except ImportError as error:
+                # installed, but without something that it needs itself: pip would find nothing to do
+                lacks = f" and what that needs ({error})" if error.name != module else ""
                 more = "" if NEEDS[protocol] in EXTRA else f" {NEEDS[protocol]}"
                 raise ValueError(
-                    f"{option}={url}: needs {module}: pip install 'imagen-cascade[remote]'{more}"
+                    f"{option}={url}: needs {module}{lacks}: pip install 'imagen-cascade[remote]'{more}"
                 ) from None
 
     def local(self, url: str, size: int | None = None, version: str = "", fresh: bool = False) -> Path:

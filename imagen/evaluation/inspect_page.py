@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image
 
 from imagen.data.inspect.inspection import Inspection
-from imagen.data.inspect.problems import NOTE, Problem, counted, percent
-from imagen.data.inspect.wording import plain
+from imagen.data.inspect.problems import Problem, percent, summary
+from imagen.data.inspect.wording import shown
 from imagen.data.members import captions_of, picture_of
 from imagen.data.pictures import decode
 from imagen.data.sources.source import BadPair
@@ -70,7 +70,7 @@ def write_inspection(out: Path, found: Inspection, problems: Sequence[Problem], 
     are drawn by `seed`: the same data and seed make the same bytes. ValueError naming out= when the disk is full."""
     pairs = _shown(found, seed)
     report = {**found.report, "problems": [asdict(problem) for problem in problems]}
-    captions = [plain(f"{pair.size[0]} x {pair.size[1]}: {pair.captions[0]}", 2000) for pair in pairs]
+    captions = [shown(f"{pair.size[0]} x {pair.size[1]}: {pair.captions[0]}", 2000) for pair in pairs]
     sheet = io.BytesIO()
     contact_sheet([pair.picture for pair in pairs], captions).save(sheet, "PNG")
     content = {
@@ -93,15 +93,13 @@ def write_inspection(out: Path, found: Inspection, problems: Sequence[Problem], 
 
 def page(report: dict[str, Any], problems: Sequence[Problem], pairs: Sequence[Shown]) -> str:
     """The whole page as HTML that fetches nothing."""
-    real = [problem for problem in problems if problem.level != NOTE]
-    worst = counted(len(real), "problem") if real else "No problem found"
     if report["read"] == report["pairs"]:
         read = f"All {report['pairs']:,} pairs were read."
     else:
         indexed = all(split["indexed"] for split in report["splits"].values())
         rest = "those of all, by the index" if indexed else "those of the pairs read"
         read = f"Of {report['pairs']:,} pairs {report['read']:,} were read, drawn by seed {report['seed']}; sizes and duplicates are {rest}."
-    lead = f"{worst}. {read}"
+    lead = f"{summary(problems)}. {read}"
     parts = [f"<h1>{_text(report['data'])}</h1>", f'<p class="lead">{_text(lead)}</p>']
     parts += map(_problem, problems)
     parts += ["<h2>Numbers</h2>", table(_figures(report))]
@@ -167,7 +165,7 @@ def _fields(sample: dict[str, Any]) -> str:
 
 def _text(text: object, most: int = LONGEST) -> str:
     """Anything out of the data, as text of a page."""
-    return html.escape(plain(text, most), quote=True)
+    return html.escape(shown(text, most), quote=True)
 
 
 def _problem(problem: Problem) -> str:
@@ -197,7 +195,7 @@ def _figures(report: dict[str, Any]) -> list[list[str]]:
         bad, below = sum(part["pairs"] for part in split["bad"].values()), split["below"]
         rows.append(
             [
-                plain(name),
+                shown(name),
                 *(f"{n:,}" for n in (split["pairs"], split["captions"])),
                 f"{split['bytes'] / 1e6:,.1f}",
                 f"{split['shards']['count']:,}",

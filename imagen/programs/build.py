@@ -33,6 +33,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from imagen.data.sources.source import plain
 from imagen.programs.settings import SETTINGS
 from imagen.programs.typed import check
 from imagen.training.run_folder import flat
@@ -114,11 +115,10 @@ def reported(of_many: bool = False) -> Iterator[None]:
     except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:
         if os.environ.get("IMAGEN_DEBUG") == "1":
             raise
-        sys.stderr.write(f"error: {one_line(error)}\n")
+        told = plain(one_line(error))  # texts of files, which a terminal might obey, are in some
+        sys.stderr.write(f"error: {told}\n")
         if of_many:
-            raise CellFailed(
-                f"of the runs of the sweep some failed, the first with: {one_line(error)}"
-            ) from None
+            raise CellFailed(f"of the runs of the sweep some failed, the first with: {told}") from None
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         sys.stderr.write("interrupted: the same command goes on from here\n")

@@ -1,20 +1,21 @@
 """imagen-inspect: what is in a folder of shards or a pattern of tars, and what is wrong with it, before it is trained
 on."""
 
+from pathlib import Path
+
 from omegaconf import DictConfig
 
 from imagen.data.inspect.inspection import inspect
-from imagen.data.inspect.problems import NOTE, problems
-from imagen.data.inspect.wording import plain
+from imagen.data.inspect.problems import NOTE, counted, problems
+from imagen.data.inspect.wording import shown
 from imagen.evaluation.inspect_page import speed_in_words, write_inspection
 from imagen.programs.build import build, program
-from imagen.programs.prepare import folder_of
 
 
 @program("inspect", data="data.path")
 def main(cfg: DictConfig) -> None:
     """Look, write the page, say the worst in the last line."""
-    out, cache = folder_of(cfg.out), build(cfg.cache)
+    out, cache = Path(cfg.out), build(cfg.cache)
     found = inspect(cfg.data.path, cfg.resolution, cfg.samples, cfg.seed, cache=cache)
     wrong = problems(found.report)
     where = write_inspection(out, found, wrong, cfg.seed)
@@ -31,6 +32,8 @@ def main(cfg: DictConfig) -> None:
     if report["speed"]:
         print(speed_in_words(report))
     real = [problem for problem in wrong if problem.level != NOTE]
+    if notes := len(wrong) - len(real):
+        print(f"{counted(notes, 'note')}: on the page alone")
     for problem in reversed(real):  # the worst is the last line, which stays to be seen
         _say(f"{problem.level}: {problem.what} {problem.remedy}")
     if not real:
@@ -39,7 +42,7 @@ def main(cfg: DictConfig) -> None:
 
 def _say(text: str) -> None:
     """One line, also of words of the data, with nothing that a terminal obeys."""
-    print(" ".join(plain(text, len(text)).splitlines()))
+    print(" ".join(shown(text, len(text)).splitlines()))
 
 
 if __name__ == "__main__":

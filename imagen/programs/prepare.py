@@ -8,7 +8,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from imagen.data.index import read_index
-from imagen.data.inspect.wording import plain
+from imagen.data.inspect.wording import shown
 from imagen.data.prepare.embedding import embed
 from imagen.data.prepare.estimate import estimate
 from imagen.data.prepare.preparing import described, prepare
@@ -23,7 +23,7 @@ def main(cfg: DictConfig) -> None:
         raise ValueError(
             "no source: give source=table source.path=TABLE, or source=folder, coco, img2dataset, huggingface or shapes"
         )
-    out, devices = folder_of(cfg.out), devices_of(cfg.device)
+    out, devices = Path(cfg.out), devices_of(cfg.device)
     source, filters, cache = build(cfg.source), build(cfg.filters), build(cfg.cache)
     encoders = [build(cfg.text) for _ in devices] if cfg.embed else []
     if not (out / "index.json").exists():
@@ -54,16 +54,9 @@ def devices_of(given: str | list[str]) -> list[str]:
     return [given] if isinstance(given, str) else list(given)
 
 
-def folder_of(out: str) -> Path:
-    """Where a program writes; ValueError for an address, of which a path would make folders here."""
-    if "://" in out:
-        raise ValueError(f"out={out}: give a folder on a disk")
-    return Path(out)
-
-
 def _say(text: str) -> None:
     """What has words of the data in it, with nothing that a terminal obeys."""
-    print(plain(text, len(text)))
+    print(shown(text, len(text)))
 
 
 if __name__ == "__main__":

@@ -152,7 +152,7 @@ def _write_png(image: Image.Image, path: Path) -> None:
 
 def _read_png(path: Path) -> np.ndarray:
     try:
-        return np.asarray(Image.open(path))
+        return np.asarray(Image.open(path, formats=["PNG"]))
     except (OSError, SyntaxError, ValueError) as error:
         raise ValueError(
             f"{path}: cannot be read as a picture ({error!s:.80}); remove it, to make it again"

@@ -26,6 +26,10 @@ Positive = Annotated[float, Rule("a number above 0", lambda x: x > 0)]
 Device = Annotated[
     str, Rule("a device of this machine: cpu, or where there is one cuda, cuda:1, mps, ...", _here)
 ]
+Local = Annotated[
+    # of an address a path would make folders here
+    Path, Rule("a path on a disk of this machine, and no address", lambda path: "://" not in path)
+]
 Interval = Annotated[
     list[float] | list[list[float] | None],
     Rule("[low, high], or a list of those, one a stage", lambda ends: bool(ends)),
@@ -42,7 +46,7 @@ Name = Annotated[
 class Prepare(TypedDict):
     """conf/prepare.yaml"""
 
-    out: Path
+    out: Local
     workers: Count
     shard_size: Count
     max_bad: Share
@@ -75,7 +79,7 @@ class Inspect(TypedDict):
     """conf/inspect.yaml"""
 
     data: Place
-    out: Path
+    out: Local
     resolution: Annotated[int, Rule("a whole number from 1 to 8192", lambda n: 1 <= n <= 8192)]
     samples: Count
     seed: int
@@ -87,7 +91,7 @@ class Train(TypedDict):
 
     name: Name
     seed: int
-    runs: Path
+    runs: Local
     trainer: Part
     text: Part
     text_dim: int
@@ -118,7 +122,7 @@ class Reckoning(TypedDict):
     tokens: Count
     bytes_a_pixel: Positive
     sample_steps: Count
-    json: Path | None
+    json: Local | None
     chips: dict[str, Chip]
 
 
@@ -132,7 +136,7 @@ class Export(TypedDict):
     """conf/export.yaml. The program itself looks at `run`."""
 
     run: Any
-    out: Path
+    out: Local
     ema: Positive | None
     artifact: bool
     guidance: float | list[float] | None
@@ -147,8 +151,8 @@ class Export(TypedDict):
 class Sample(TypedDict):
     """conf/sample.yaml. The program itself looks at prompts and seeds."""
 
-    release: Path
-    out: Path
+    release: Local
+    out: Local
     prompts: Any
     prompts_file: Path | None
     seeds: Any
@@ -184,7 +188,7 @@ class Sweep(TypedDict):
 class Demo(TypedDict):
     """conf/demo.yaml"""
 
-    out: Path
+    out: Local
     pictures: Count
     encoder: str
     samples: Count

@@ -35,6 +35,14 @@ CONFIGURED = (
     "dim",
     "cleaning",
 )  # the entries known without weights, which name the folder
+OPTIONS = {  # "encoder" of a key -> the option of text= that makes such
+    "all-MiniLM-L6-v2": "minilm",
+    "hashed_words": "hashed_words",
+    "bert-base-uncased": "bert_base",
+    "bert-large-uncased": "bert_large",
+    "clip-vit-large-patch14": "clip_vit_l14",
+    **{f"t5-v1_1-{size}": f"t5_v1_1_{size}" for size in ("small", "base", "large", "xl", "xxl")},
+}
 BATCH_TOKENS = 8192  # about so many characters a batch, padding included
 
 
@@ -103,8 +111,21 @@ def another(folder: object, stored: Key, wanted: Key) -> str:
     return (
         f"the text embeddings in {folder} are of another encoder than the one configured: "
         + "; ".join(differences(stored, wanted))
-        + f": choose that encoder (text=...), or embed with this one too: imagen-embed data={folder} text=..."
+        + f": choose that encoder (text={option_of(stored, wanted)}), or embed with this one too: imagen-embed data={folder} text=..."
     )
+
+
+def option_of(stored: Key, wanted: Key) -> str:
+    """What text= chooses the encoder of a key, with the settings in which it differs from `wanted`: "minilm_2
+    text.max_length=64"; "..." if that is unknown."""
+    name = OPTIONS.get(str(stored.get("encoder")))
+    if name is None:
+        return "..."
+    own = {"minilm": (), "hashed_words": ("dim",)}.get(name, ("layer",))
+    if name == "minilm" and (layer := stored.get("layer")) != 6:
+        name = f"minilm_{layer}" if layer in (1, 2, 4) else f"minilm text.layers={layer}"
+    unlike = [k for k in (*own, "max_length", "cleaning") if k in stored and stored[k] != wanted.get(k)]
+    return " ".join([name, *(f"text.{k}={stored[k]}" for k in unlike)])
 
 
 def embedding_keys(folder: str | Path) -> dict[Path, Key]:

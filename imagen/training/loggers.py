@@ -30,12 +30,15 @@ class Wandb:
         if mode not in ("auto", "online", "offline"):
             raise ValueError(f"logger.mode={mode}: choose from auto, online, offline")
         self.project, self.entity, self.group, self.tags, self.mode = project, entity, group, tags, mode
+        self._data: str | None = None
 
     def start(self, name: str, folder: Path, config: dict[str, Any]) -> Any:
         """The logger of run `name`; W&B is imported here and not before."""
         from lightning.pytorch.loggers import WandbLogger
 
         os.environ.setdefault("WANDB_SILENT", "true")
+        if os.environ.get("WANDB_DATA_DIR") in (None, self._data):  # what a table's pictures wait in until `wandb sync`
+            os.environ["WANDB_DATA_DIR"] = self._data = str((folder / "wandb").resolve())
         online = self.mode == "online" or (self.mode == "auto" and bool(os.environ.get("WANDB_API_KEY")))
         (folder / "wandb").mkdir(parents=True, exist_ok=True)
         logger = WandbLogger(

@@ -7,6 +7,7 @@ Tensors are sharded by rows (dimension 0), rank after rank. Nothing here is unpi
 """
 
 import errno
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from imagen.files import size_in_words
 
 PLAIN = "plain.ckpt"
 MARK = "sharded tensor"  # the key of what stands in plain.ckpt for one
+MOST = 1 << 40  # numbers of any tensor
 
 
 class Rows:
@@ -133,13 +135,25 @@ def read(folder: Path, whole: bool) -> dict[str, Any]:
         rows = Rows(folder, name, tuple(shape), world)
         return rows.whole() if whole else rows
 
-    return _marks(checkpoint, found)
+    try:
+        return _marks(checkpoint, found)
+    except (_NoMark, RecursionError):
+        raise ValueError(f"{folder / PLAIN}: damaged: what stands for a sharded tensor is none") from None
+
+
+class _NoMark(Exception):
+    """What stands in plain.ckpt for a sharded tensor has no name, or no shape."""
 
 
 def _marks(value: Any, found: Callable[[str, list[int]], Any]) -> Any:
     if isinstance(value, dict):
         if MARK in value:
-            return found(value[MARK], value["shape"])
+            name, shape = value[MARK], value.get("shape")
+            if not isinstance(name, str) or not isinstance(shape, list) or not shape:
+                raise _NoMark
+            if any(type(n) is not int or n < 0 for n in shape) or math.prod(n or 1 for n in shape) > MOST:
+                raise _NoMark
+            return found(name, shape)
         return {key: _marks(member, found) for key, member in value.items()}
     if isinstance(value, list | tuple):
         return type(value)(_marks(member, found) for member in value)

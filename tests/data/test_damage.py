@@ -1,6 +1,5 @@
 """Damaged folders and tars: one clear line that names the file, and prepare makes again what it can."""
 
-import io
 import json
 import logging
 import os
@@ -24,6 +23,7 @@ from imagen.data.sources.source import BadPair, Pair
 from imagen.text import HashedWords
 
 ENCODER = HashedWords(8)
+TarOf = Callable[..., Path]
 
 
 def source() -> Shapes:
@@ -173,23 +173,16 @@ def test_unbalanced_braces_are_refused() -> None:
         opened("x/{0..9.tar")
 
 
-def tar_of(path: Path, *members: tuple[str, bytes]) -> Path:
-    with tarfile.open(path, "w") as tar:
-        for name, data in members:
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    return path
-
-
-def test_a_member_that_is_there_twice_is_a_bad_pair(tmp_path: Path) -> None:
+def test_a_member_that_is_there_twice_is_a_bad_pair(tmp_path: Path, tar_of: TarOf) -> None:
     shard = Shard.scanned(tar_of(tmp_path / "a.tar", ("k.txt", b"a"), ("k.png", b"1"), ("k.png", b"2")))
     with pytest.raises(BadPair) as caught:
         shard.read(0)
     assert str(caught.value).startswith(f"broken tar: {shard.path} at byte 0: k.png is there twice")
 
 
-def test_captions_that_cannot_be_read_are_bad_pairs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_captions_that_cannot_be_read_are_bad_pairs(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, tar_of: TarOf
+) -> None:
     picture = png(draw(scene_of("train", 0, 0), 8))
     texts = [b"[" * 100_000, b'{"captions": ' + b"[" * 100_000, b'{"caption": "\\ud800"}', b"1" * 10_000]
     assert [captions_of({"json": text}) for text in texts] == [(), (), ("\ud800",), ()]
@@ -272,7 +265,7 @@ def bomb() -> bytes:
 
 
 def test_every_kind_of_bad_member_is_counted_by_its_kind(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, tar_of: TarOf
 ) -> None:
     good = png(draw(scene_of("train", 0, 0), 8))
     said = {"txt": b"a circle"}

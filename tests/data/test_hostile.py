@@ -2,7 +2,7 @@
 
 import io
 import json
-import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,21 +25,12 @@ from imagen.data.sources.shapes import Shapes
 from imagen.data.sources.source import BadPair, Pair
 from imagen.data.sources.table import Table
 
+TarOf = Callable[..., Path]
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"
 
 
 def picture(level: int) -> bytes:
     return png(np.full((8, 8, 3), level, np.uint8))
-
-
-def tar_of(path: Path, *members: tuple[str, bytes]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w") as tar:
-        for name, data in members:
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    return path
 
 
 def indexed(folder: Path) -> dict[str, Any]:
@@ -85,7 +76,7 @@ def test_every_format_that_is_named_is_read(form: str) -> None:
 # Members of tars
 
 
-def test_extensions_of_either_case(tmp_path: Path) -> None:
+def test_extensions_of_either_case(tmp_path: Path, tar_of: TarOf) -> None:
     said = json.dumps({"captions": ["one", "two"]}).encode()
     members = [("a.PNG", picture(1)), ("a.TXT", b"one"), ("b.Png", picture(2)), ("b.JSON", said)]
     tar = tar_of(tmp_path / "0.tar", *members)
@@ -98,7 +89,7 @@ def test_extensions_of_either_case(tmp_path: Path) -> None:
 NOT_TEXT = [None, True, 1, 0.5, ["a"], {"a": "b"}]
 
 
-def test_captions_that_are_not_text_are_as_blank(tmp_path: Path) -> None:
+def test_captions_that_are_not_text_are_as_blank(tmp_path: Path, tar_of: TarOf) -> None:
     fields: list[dict[str, Any]] = [{"captions": [*NOT_TEXT, "a"]}, {"captions": NOT_TEXT}]
     fields += [{"caption": cell} for cell in NOT_TEXT]
     texts = [json.dumps(part).encode() for part in fields]
@@ -112,7 +103,7 @@ def test_captions_that_are_not_text_are_as_blank(tmp_path: Path) -> None:
     assert index["left_out"] == {"empty caption": len(NOT_TEXT), "missing caption": 1}
 
 
-def test_a_member_that_is_there_twice_is_not_indexed(tmp_path: Path) -> None:
+def test_a_member_that_is_there_twice_is_not_indexed(tmp_path: Path, tar_of: TarOf) -> None:
     twice = [("a.png", picture(1)), ("a.png", picture(2)), ("a.txt", b"a")]
     again = [(f"b.{k}", v) for _ in range(2) for k, v in (("png", picture(3)), ("TXT", b"b"), ("txt", b"b"))]
     unread = [("c.png", picture(4)), ("c.txt", b"c"), ("c.npy", b"1"), ("c.NPY", b"2")]
@@ -129,7 +120,7 @@ def test_a_member_that_is_there_twice_is_not_indexed(tmp_path: Path) -> None:
             shard.read(row)
 
 
-def test_odd_names_of_members(tmp_path: Path) -> None:
+def test_odd_names_of_members(tmp_path: Path, tar_of: TarOf) -> None:
     named = [("a.__key__", b"b"), ("a.png", picture(1)), ("a.txt", b"a")]
     nameless = [("b.", b"1"), ("b.txt", b"b")]
     good = [("c.png", picture(2)), ("c.txt", b"c")]

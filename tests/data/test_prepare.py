@@ -143,7 +143,7 @@ def test_filters_on_columns_as_the_help_writes_them(prepare: Prepare, tmp_path: 
     code, said = prepare(*words, "out=F", "filters.columns={aesthetic: [2, null]}")
     assert code == 0
     assert "F: train 4 pairs" in said
-    assert "2  column aesthetic (train row 0: 0; train row 1: 1)" in said
+    assert "2  column aesthetic (train row 0: 0.png: 0; train row 1: 1.png: 1)" in said
     code, said = prepare(*words, "out=G", "dry_run=true")
     assert (code, said) == (0, "")
     assert not (tmp_path / "G").exists()

@@ -122,6 +122,20 @@ def test_errors_of_ours_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) ->
         main()
 
 
+def test_terminals_are_not_sent_what_files_say(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @program("train")
+    def main(cfg: DictConfig) -> None:
+        raise ValueError("x.json: \x1b[31mred\x1b]0;title\x07\u202e \ud800 is none; naïve 東京")
+
+    monkeypatch.setattr(sys, "argv", ["imagen-train", "experiment=toy", "name=x", "data.train=x"])
+    with pytest.raises(SystemExit):
+        main()
+    told = r"error: x.json: \x1b[31mred\x1b]0;title\x07\u202e \ud800 is none; naïve 東京"
+    assert capsys.readouterr().err == told + "\n"
+
+
 def test_lists_and_dicts_arrive_plain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMAGEN_TRUSTED_PACKAGES", "builtins")
     built = build(OmegaConf.create({"_target_": "builtins.dict", "a": [1, {"b": 2}]}))

@@ -49,7 +49,7 @@ def test_a_good_folder(look: Look, tags: Tags, good: Path, tmp_path: Path) -> No
     assert code == 0
     assert said[0].startswith("train: 1,000 pairs, 1,000 captions, ")
     assert "read 100 of 1,030 pairs: page/index.html" in said
-    assert said[-1] == "no problem found"
+    assert said[-2:] == ["1 note: on the page alone", "no problem found"]
     assert sorted(path.name for path in (tmp_path / "page").iterdir()) == [
         "index.html",
         "inspect.json",
@@ -65,7 +65,8 @@ def test_a_good_folder(look: Look, tags: Tags, good: Path, tmp_path: Path) -> No
     assert all(source.startswith("data:image/jpeg;base64,") for source in pictures)
     assert not re.search(r"https?://|@import|url\(", page)
     assert "Of 1,030 pairs 100 were read" in page
-    assert "No problem found" in page
+    assert len(report["problems"]) == page.count('class="problem note"') == 1
+    assert "No problem found, 1 note. Of 1,030 pairs" in page
     assert Image.open(tmp_path / "page/sheet.png").size == (6 * 168, 8 * 236)
 
 
@@ -149,7 +150,7 @@ def test_what_is_wrong_is_said_in_one_line(look: Look, good: Path, tmp_path: Pat
             "out=page",
             f"resolution={10**20}",
         ): "error: resolution=100000000000000000000: must be a wh",
-        (f"data={good}", "out=http://h/x"): "error: out=http://h/x: give a folder on a disk",
+        (f"data={good}", "out=http://h/x"): "error: out=http://h/x: must be a path on a disk of this machine",
         (
             "data='pipe:cat a.tar'",
             "out=page",

@@ -26,7 +26,10 @@ WORDS = (
     [
         (("out=F", "device=[]"), "device=[]: give cpu, cuda, or a list of those"),
         (("out=F", "device=[]", "embed=false"), "device=[]: give cpu, cuda, or a list of those"),
-        (("out=s3://bucket/x",), "out=s3://bucket/x: give a folder on a disk"),
+        (
+            ("out=s3://bucket/x",),
+            "out=s3://bucket/x: must be a path on a disk of this machine, and no address",
+        ),
     ],
 )
 def test_one_clear_line(called: Called, tmp_path: Path, words: tuple[str, ...], message: str) -> None:

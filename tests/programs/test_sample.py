@@ -14,7 +14,7 @@ from PIL import Image
 
 from imagen.programs import sample as program
 from imagen.programs.sample import prompts_of, seeds_of
-from imagen.programs.samples import file_stem
+from imagen.programs.samples import _read_png, file_stem
 
 
 @pytest.fixture
@@ -263,3 +263,10 @@ def test_names_are_safe_and_apart() -> None:
     assert all(
         len(stem) < 60 and set(stem) <= set("abcdefghijklmnopqrstuvwxyz0123456789-_") for stem in stems
     )
+
+
+def test_only_a_png_is_read_as_one(tmp_path: Path) -> None:
+    path = tmp_path / "x.png"
+    Image.new("RGB", (4, 4)).save(path, format="GIF")
+    with pytest.raises(ValueError, match=r"x.png: cannot be read as a picture"):
+        _read_png(path)

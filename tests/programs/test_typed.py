@@ -137,7 +137,7 @@ PREPARE = ["source=shapes", "text=hashed_words"]
             "stage.rate.warmup=-5 stage.rate.warmup=nan stage.unet.width=-1 stage.unet.width=0 "
             "stage.unet.blocks=0 stage.optimizer.lr=abc stage.optimizer.lr=inf stage.resolution=abc "
             "stage.resolution=0 stage.name=a/b stage.schedule.shift=nan stage.ema.decay=1 data.train=null "
-            "data.train=[1,2] data.encoder=null runs=null runs= text._target_=pathlib.Path seed=abc seed=1.5 "
+            "data.train=[1,2] data.encoder=null runs=null runs= runs=s3://b/x text._target_=pathlib.Path seed=abc seed=1.5 "
             "data.resolution=16 previews.prompts=[5] previews.prompts=[''] previews.guidance=[x] "
             "previews.noise_augmentation=2 previews.every=0 previews.steps=x",
         ),
@@ -151,7 +151,7 @@ PREPARE = ["source=shapes", "text=hashed_words"]
             "prepare",
             PREPARE,
             "shard_size=abc shard_size=nan shard_size=2.5 shard_size=-1 shard_size=0 max_bad=abc max_bad=-1 "
-            "device=foo device=meta device=5 out=null text.dim=abc text.max_length=abc source.count=nan "
+            "device=foo device=meta device=5 out=null out=s3://b/x text.dim=abc text.max_length=abc source.count=nan "
             "source.count=1.5 source.held_out=abc source.seed=1.5 embed=5",
         ),
         ("prepare", ["source=table", "source.path=x"], "source.separator=5 source.separator="),
@@ -159,20 +159,20 @@ PREPARE = ["source=shapes", "text=hashed_words"]
             "plan",
             ["experiment=toy"],
             "plan.mfu=abc plan.mfu=0 plan.bytes_a_pixel=abc plan.chips.a100=5 plan.chips.a100.memory=abc "
-            "plan.tokens=0 data.batch_size=0 data.batch_size=-4 trainer.nodes=0 plan.json=5",
+            "plan.tokens=0 data.batch_size=0 data.batch_size=-4 trainer.nodes=0 plan.json=5 plan.json=s3://b/x",
         ),
         (
             "export",
             ["run=x"],
-            "interval=5 interval=[a,b] out=null steps=1.5 guidance=abc guidance=nan",
+            "interval=5 interval=[a,b] out=null out=s3://b/x steps=1.5 guidance=abc guidance=nan",
         ),
         (
             "sample",
             ["release=x", "prompts=[a]"],
             "interval=5 interval=[a,b] batch_size=abc batch_size=1.5 batch_size=null device=foo device=5 "
-            "release=null out=null progress=x",
+            "release=null release=s3://b/x out=null out=s3://b/x progress=x",
         ),
-        ("demo", [], "seed=abc stages=5 sample.steps=5 train=a sweep.guidance=[x] samples=0"),
+        ("demo", [], "out=s3://b/x seed=abc stages=5 sample.steps=5 train=a sweep.guidance=[x] samples=0"),
     ],
 )
 def test_a_wrong_value_is_one_line_and_leaves_nothing(

@@ -170,7 +170,10 @@ def test_another_encoder_is_refused_by_the_entries_that_differ(tmp_path: Path) -
     with pytest.raises(ValueError, match="has no text embeddings: make them with imagen-embed"):
         open_embeddings(tmp_path, Counting().configured)
     write_embeddings(tmp_path, "a.tar", CAPTIONS, Counting(dim=8))
-    with pytest.raises(ValueError, match="another encoder than the one configured: dim is 8 there, 12 here"):
+    with pytest.raises(
+        ValueError,
+        match=r"another encoder than the one configured: dim is 8 there, 12 here: choose that encoder \(text=",
+    ):
         open_embeddings(tmp_path, Counting(dim=12).configured)
     with pytest.raises(ValueError, match="weights is sha256:1 there, sha256:2 here"):
         open_embeddings(tmp_path, Counting(weights="sha256:2").key)

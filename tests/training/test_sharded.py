@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from imagen.training.saved import read_checkpoint
 from imagen.training.sharded import MARK, PLAIN, Rows, file_of, part_of, read, save, write
 
 WHOLE = torch.arange(5 * 3, dtype=torch.float32).reshape(5, 3)
@@ -53,6 +54,23 @@ def test_what_is_missing_is_said(folder: Path) -> None:
     write(folder, {}, {}, 2, 3)
     with pytest.raises(ValueError, match="/state/w does not have the rows that it should"):
         read(folder, whole=True)
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        {MARK: "/state/w"},
+        {MARK: 5, "shape": [5, 3]},
+        {MARK: ["/state/w"], "shape": [5, 3]},
+        *({MARK: "/state/w", "shape": shape} for shape in (None, 5, "53", [], ["5", 3], [5.0, 3], [-1, 3], [0, 1 << 39, 4])),
+    ],
+)  # fmt: skip
+def test_a_mark_that_is_none_is_damage(folder: Path, mark: dict) -> None:
+    torch.save({"world": 3, "checkpoint": {"state_dict": [mark]}}, folder / PLAIN)
+    for whole in (True, False):
+        with pytest.raises(ValueError, match=rf"^{folder / PLAIN}: damaged.*; put a whole copy") as caught:
+            read_checkpoint(folder, whole)
+        assert len(str(caught.value).splitlines()) == 1
 
 
 class Harm:

@@ -11,7 +11,7 @@ import numpy as np
 
 from imagen.data.index import read_index
 from imagen.data.inspect.sampled import PARTS, Seen, Split, opened, read
-from imagen.data.inspect.wording import described, plain, share, wording
+from imagen.data.inspect.wording import described, share, shown, wording
 from imagen.data.remote import Cache
 from imagen.text import Embeddings, Key, embedding_keys
 
@@ -56,7 +56,7 @@ def inspect(
     read(splits, resolution, samples, seed)
     train_first = sorted(splits, key=lambda split: split.name != "train")
     report = {
-        "data": plain(where, 1000),
+        "data": shown(where, 1000),
         "folder": os.path.isdir(where),
         "resolution": resolution,
         "seed": seed,
@@ -76,7 +76,7 @@ def _left_out(folder: Path) -> dict[str, Any]:
     index = read_index(folder)
     examples = index.get("examples", {})
     return {
-        plain(kind): {"pairs": count, "examples": [plain(e) for e in examples.get(kind, [])[:NAMED]]}
+        shown(kind): {"pairs": count, "examples": [shown(e) for e in examples.get(kind, [])[:NAMED]]}
         for kind, count in index["left_out"].items()
     }
 
@@ -112,13 +112,13 @@ def _described(split: Split, resolution: int) -> dict[str, Any]:
         "wording": wording([caption for seen in split.seen for caption in seen.captions]),
         "one_colour": {
             "share": share(sum(seen.flat for seen in split.seen), len(split.seen)),
-            "examples": [plain(seen.key) for seen in split.seen if seen.flat][:NAMED],
+            "examples": [shown(seen.key) for seen in split.seen if seen.flat][:NAMED],
         },
         # how far pictures lie apart, of 255: the standard deviation over the pictures of each pixel of their thumbs
         "variety": round(float(thumbs.std(0).mean()), 2) if len(thumbs) > 1 else None,
         "duplicates": _duplicates(split),
         "bad": {
-            plain(kind): {"pairs": len(found), "examples": found[:NAMED]} for kind, found in split.bad.items()
+            shown(kind): {"pairs": len(found), "examples": found[:NAMED]} for kind, found in split.bad.items()
         },
     }
 
@@ -151,7 +151,7 @@ def _embeddings(splits: list[Split]) -> list[dict[str, Any]]:
         try:
             keys = embedding_keys(folder)
         except ValueError as error:
-            found.append({"name": plain(folder), "error": plain(error, 1000)})
+            found.append({"name": shown(folder), "error": shown(error, 1000)})
             continue
         found += [_cache(path, key, splits) for path, key in keys.items()]
     return found
@@ -165,7 +165,7 @@ def _cache(path: Path, key: Key, splits: list[Split]) -> dict[str, Any]:
             try:
                 there[number] = bool(cache.path(shard.name))
             except ValueError:
-                missing.append(plain(shard.name))
+                missing.append(shown(shard.name))
         opened: Any = (-1, None)
         for seen in split.seen:
             if not there.get(seen.shard):
@@ -180,12 +180,12 @@ def _cache(path: Path, key: Key, splits: list[Split]) -> dict[str, Any]:
                 lengths.append(len(tokens))
             except ValueError as error:
                 there[seen.shard] = False  # one word of each shard is enough
-                errors.append(plain(error, 1000))
+                errors.append(shown(error, 1000))
     captions, most = sum(split.captions for split in splits), number_of(key, "max_length")
     size = sum(file.stat().st_size for file in path.glob("*.safetensors"))
     return {
-        "name": plain(path.name),
-        "encoder": {str(k): plain(v) for k, v in key.items()},
+        "name": shown(path.name),
+        "encoder": {str(k): shown(v) for k, v in key.items()},
         "max_length": most,
         "bytes": size,
         "padded": round(captions * most * number_of(key, "dim") * 4 / size, 1) if size else None,

@@ -1,6 +1,6 @@
 """What is wrong with a data set, in plain words and with what to do about it, out of an inspection's report."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +50,14 @@ def percent(part: float) -> str:
 def counted(count: int, what: str) -> str:
     """ "1 pair", "2,000 pairs"."""
     return f"{count:,} {what}{'s' * (count != 1)}"
+
+
+def summary(found: Sequence[Problem]) -> str:
+    """How many there are, for people: "2 problems, 1 note", "No problem found"."""
+    notes = sum(problem.level == NOTE for problem in found)
+    real = len(found) - notes
+    words = counted(real, "problem") if real else "No problem found"
+    return f"{words}, {counted(notes, 'note')}" if notes else words
 
 
 def _whole(report: dict[str, Any]) -> Iterator[Problem]:

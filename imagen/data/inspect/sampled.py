@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from imagen.data.index import digest, path_of, read_shard_index, splits_of
-from imagen.data.inspect.wording import plain
+from imagen.data.inspect.wording import shown
 from imagen.data.members import captions_of, half_character, picture_of, said_of
 from imagen.data.pictures import EXTENSIONS, decode, fit, size_of
 from imagen.data.remote import Cache
@@ -78,7 +78,7 @@ class Split:
             key = self.shards[index].read(row)["__key__"]
         except BadPair:
             key = f"pair {row}"
-        return plain(f"{self.shards[index].name} {key}")
+        return shown(f"{self.shards[index].name} {key}")
 
 
 def opened(where: str, option: str, cache: Cache | None = None) -> list[Split]:
@@ -92,9 +92,9 @@ def opened(where: str, option: str, cache: Cache | None = None) -> list[Split]:
         for name, entry in splits_of(Path(where), option).items():
             try:
                 shards = split_of(where, name, option, cache) if entry["samples"] else []
-                splits.append(Split(plain(name), shards))
+                splits.append(Split(shown(name), shards))
             except ValueError as error:  # one split's: the others can be looked at
-                splits.append(Split(plain(name), [], plain(error, 1000)))
+                splits.append(Split(shown(name), [], shown(error, 1000)))
     for split in splits:
         _by_index(split)
     return splits
@@ -103,11 +103,11 @@ def opened(where: str, option: str, cache: Cache | None = None) -> list[Split]:
 def read(splits: list[Split], resolution: int, samples: int, seed: int) -> None:
     """Reads `samples` pairs, drawn by the seed, and decodes them for `resolution`."""
     shares = _shares(splits, samples)
-    with bar(total=sum(shares), desc="pairs", unit="pair") as shown:
+    with bar(total=sum(shares), desc="pairs", unit="pair") as progress:
         for split, count in zip(splits, shares):
             for number, row in _drawn(split, count, seed):
                 _look(split, number, row, resolution)
-                shown.update()
+                progress.update()
     for split in splits:
         if not split.indexed:
             _by_sample(split)
@@ -129,7 +129,7 @@ def _by_index(split: Split) -> None:
                 split.captions += int(places.first_caption[-1]) + _captions_of_last(shard)
             kept.append(shard)
         except (ValueError, BadPair) as error:
-            split.error = split.error or plain(error, 1000)
+            split.error = split.error or shown(error, 1000)
     split.shards = kept
     split.indexed = len(columns) == len(kept)
     if split.indexed and kept:
@@ -220,7 +220,7 @@ def _look(split: Split, number: int, row: int, resolution: int) -> None:
             raise BadPair("unreadable text", "half a character")
     except BadPair as bad:
         reason = bad.reason.removeprefix(f"{key}: ")
-        split.bad.setdefault(bad.kind, []).append(plain(f"{shard.name} {key}: {reason}"))
+        split.bad.setdefault(bad.kind, []).append(shown(f"{shard.name} {key}: {reason}"))
         return
     for part in PARTS:
         split.seconds[part] += seconds[part]

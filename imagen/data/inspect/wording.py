@@ -33,11 +33,11 @@ def wording(captions: Sequence[str]) -> dict[str, Any]:
         "characters": described([len(caption) for caption in captions], CHARACTERS),
         "words": described([len(words) for words in parts], WORDS),
         "vocabulary": len(counted),
-        "most_common_words": [[plain(word), n] for word, n in _top(counted, TOP)],
-        "bigrams": [[plain(" ".join(pair)), n] for pair, n in _top(bigrams, TOP_BIGRAMS)],
+        "most_common_words": [[shown(word), n] for word, n in _top(counted, TOP)],
+        "bigrams": [[shown(" ".join(pair)), n] for pair, n in _top(bigrams, TOP_BIGRAMS)],
         "distinct": len(equal),
         "repeated": share(len(texts) - len(equal), len(texts)),
-        "most_common": [[plain(text), n] for text, n in _top(equal, TOP_CAPTIONS) if n > 1],
+        "most_common": [[shown(text), n] for text, n in _top(equal, TOP_CAPTIONS) if n > 1],
         "sides": share(sum(SIDES.search(text) is not None for text in texts), len(texts)),
     }
 
@@ -71,7 +71,7 @@ def share(part: float, whole: float) -> float:
     return round(part / whole, 4) if whole else 0.0
 
 
-def plain(text: object, most: int = SHOWN) -> str:
+def shown(text: object, most: int = SHOWN) -> str:
     """Text that any file, page and terminal can hold: no half characters, no control characters, `most` characters."""
     cut = str(text)[:most]
     whole = cut.encode("utf-8", "backslashreplace").decode()

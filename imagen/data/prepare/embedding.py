@@ -40,7 +40,14 @@ def embed(
     total = sum(shard["captions"] for shard in shards)
     waiting: queue.SimpleQueue[Index] = queue.SimpleQueue()
     lock, stop = Lock(), Event()
-    with room(folder, option), alone(folder), bar(total=total, desc="embeddings", unit="caption") as shown:
+    with room(folder, option), alone(folder):
+        missing = [shard for shard in shards if not _embedded(folder, shard, encoders[0], cache)]
+        if not missing:
+            return total
+        for shard in missing:
+            waiting.put(shard)
+        before = total - sum(shard["captions"] for shard in missing)
+        shown = bar(total=total, initial=before, desc="embeddings", unit="caption")
 
         def report(count: int) -> None:
             if stop.is_set():
@@ -58,14 +65,10 @@ def embed(
                 # from now on it is younger than its tar, and so not compared again, also if it was there
                 os.utime(write_embeddings(folder, shard["name"], captions, encoder, report, tar))
 
-        for shard in shards:
-            if _embedded(folder, shard, encoders[0], cache):
-                report(shard["captions"])
-            else:
-                waiting.put(shard)
-        if len(encoders) == 1:
-            work(encoders[0])
-        else:
+        with shown:
+            if len(encoders) == 1:
+                work(encoders[0])
+                return int(shown.n)
             with ThreadPoolExecutor(len(encoders)) as pool:
                 try:
                     for future in [pool.submit(work, encoder) for encoder in encoders]:

@@ -98,8 +98,8 @@ class Some:
 
 def estimate(source: Source | Tars, dim: int, filters: Filters | None = None) -> Estimate:
     """Of all splits, by `LOOKED_AT` rows spread over each, as `filters` let them through; embeddings of width `dim` in
-    half precision, 0 for none. Of tars that stay where they are, by the first pairs of the first and the sizes of all;
-    remote ones, which are not asked, are taken for 10,000 pairs each."""
+    half precision, 0 for none. Of tars that stay where they are, by the first pairs of the first, the middle and the last
+    one and the sizes of all; remote ones, which are not asked, are taken for 10,000 pairs each."""
     found, filters = Estimate(), filters or Filters()
     read: Callable[..., Pair] = source.pair
     for split, content in source.splits.items():
@@ -118,14 +118,19 @@ def estimate(source: Source | Tars, dim: int, filters: Filters | None = None) ->
             found.shards += pairs * INDEX
             found.embeddings += pairs * REMOTE_TOKENS * dim * 2
         else:
-            some, end = Some(), 0
-            for entry in islice(scan(Path(content[0]), lambda words: None, pictures=True), LOOKED_AT):
-                with some.looking():
-                    some.pairs.append(some.wanted(read(entry.whole()), filters))
-                end = entry.end
+            some, size = Some(), 0
+            # the first tar may be unlike the others: sets come in the order of their quality, or of their sources
+            spread = sorted({0, len(content) // 2, len(content) - 1})
+            for number, at in enumerate(spread):
+                most, end = (LOOKED_AT + number) // len(spread), 0
+                for entry in islice(scan(Path(content[at]), lambda words: None, pictures=True), most):
+                    with some.looking():
+                        some.pairs.append(some.wanted(read(entry.whole()), filters))
+                    end = entry.end
+                size += end
             some.check(filters)
-            if end:
-                pairs = sum(Path(tar).stat().st_size for tar in content) * some.looked // end
+            if size:
+                pairs = sum(Path(tar).stat().st_size for tar in content) * some.looked // size
                 found.add(pairs, some, INDEX, dim)
     return found
 

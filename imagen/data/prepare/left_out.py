@@ -11,6 +11,15 @@ class TooManyBad(ValueError):
     """More pairs cannot be used than may be."""
 
 
+def refuse_bad(bad: int, first: str, rows: int, max_bad: float) -> None:
+    """TooManyBad when `bad` of all `rows`, of which one is called `first`, are too many."""
+    if bad > max_bad * rows:
+        raise TooManyBad(
+            f"{bad} pairs cannot be used (the first is {first}): more than max_bad={max_bad} of all "
+            f"{rows}; put them right, or give a larger max_bad="
+        )
+
+
 class LeftOut:
     """The tally over all shards. `total`: all rows, or None while nobody knows. `max_bad`: share of rows that may be
     unusable; what a filter leaves out, or was there before, is right in any number."""
@@ -39,11 +48,7 @@ class LeftOut:
 
     def refuse(self, rows: int) -> None:
         """TooManyBad when too many of all `rows` are unusable."""
-        if self.bad > self.max_bad * rows:
-            raise TooManyBad(
-                f"{self.bad} pairs cannot be used (the first is {self.first}): more than max_bad={self.max_bad} of all "
-                f"{rows}; put them right, or give a larger max_bad="
-            )
+        refuse_bad(self.bad, self.first, rows, self.max_bad)
 
     def refuse_all(self) -> None:
         """ValueError: no pair is left."""

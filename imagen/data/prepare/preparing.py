@@ -1,8 +1,11 @@
 """A source -> a folder of shards, by several processes; killed anywhere, the same call again goes on."""
 
 import itertools
+import logging
+import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,15 +17,19 @@ from imagen.data.index import Index, path_of, read_index, read_shard_index, writ
 from imagen.data.prepare.claim import alone, claim
 from imagen.data.prepare.disk import room
 from imagen.data.prepare.filters import Filters
-from imagen.data.prepare.left_out import NAMED, LeftOut, TooManyBad
+from imagen.data.prepare.left_out import DUPLICATE, NAMED, LeftOut, TooManyBad, refuse_bad
 from imagen.data.prepare.processes import Tick, each
-from imagen.data.prepare.writing import index_tar, write_shard
+from imagen.data.prepare.writing import index_tar, sha256_of, write_shard
 from imagen.data.remote import Cache, Lost, is_address, place_of
-from imagen.data.sources.source import Source, Tars
+from imagen.data.shards import Shard
+from imagen.data.sources.files import told
+from imagen.data.sources.source import BadPair, Source, Tars
 from imagen.files import size_in_words
 from imagen.progress import bar
 
+log = logging.getLogger(__name__)
 SPLIT = re.compile(r"\w{1,64}")  # it becomes part of files' names
+SOON = 5.0  # seconds that looking at a finished folder takes without a bar
 FORMAT = 2  # of the index; folders of another one are refused
 
 
@@ -55,7 +62,7 @@ def prepare(
     what the folder holds), with `workers` processes; returns the index, at once when the folder is finished. Tars at
     addresses are read by way of `cache`.
 
-    The same source gives the same bytes, by however many processes; a shard whose tar is gone or has another size is
+    The same source gives the same bytes, by however many processes; a shard whose tar is gone or another one is
     made again. Pairs that `filters` do not want, that cannot be used, or, unless `duplicates`, whose picture equals an
     earlier one of the same split byte for byte, are left out and counted. ValueError once the unusable ones are more
     than `max_bad` of all rows, when none is left, when `folder` holds anything else, named by the key that differs,
@@ -88,10 +95,12 @@ def prepare(
             shards = [shard for split in index["splits"].values() for shard in split["shards"]]
             finished = {
                 s["name"]
-                for s in shards
+                for s in bar(shards, desc="tars", unit="tar", delay=SOON)
                 if path_of(folder, s["name"]).exists() and _whole(folder, s, s.get("url"))
             }
             if len(finished) == len(shards):
+                if unusable := index.get("unusable"):
+                    refuse_bad(unusable["pairs"], unusable["first"], unusable["rows"], max_bad)
                 return index
         for part in folder.glob(".*.tar.part"):
             part.unlink()
@@ -108,7 +117,7 @@ def prepare(
         left_out = LeftOut(total, max_bad)  # told in the order of the source, whichever was done first
         for job in jobs:
             left_out.add(job.where, made[job.name]["left_out"])
-        index = _index(settings, jobs, made, left_out, duplicates)
+        index = _index(source, settings, folder, jobs, made, left_out, duplicates)
         if not any(split["samples"] for split in index["splits"].values()):
             for job in jobs:  # other filters may leave some: these shall bind nobody
                 _forget(folder, job)
@@ -130,7 +139,8 @@ def described(folder: str | Path, index: Index) -> str:
         for kind, count in sorted(index["left_out"].items(), key=lambda item: -item[1]):
             some = index.get("examples", {}).get(kind, [])
             named = "; ".join([*some, "..."] if len(some) < count else some)
-            lines.append(f"  {count:>10,}  {kind} ({named})")
+            with_it = "; a duplicate's captions are left out with it" if kind == DUPLICATE else ""
+            lines.append(f"  {count:>10,}  {kind} ({named}){with_it}")
     return "\n".join(lines)
 
 
@@ -202,12 +212,25 @@ def _there(folder: Path, job: Job) -> Index | None:
 
 
 def _whole(folder: Path, shard: Index, elsewhere: str | None) -> bool:
-    """Whether a shard's tar, in the folder or `elsewhere`, is there, as far as can be told without reading it. At an
-    address what was indexed is taken for what is there, as asking takes long."""
+    """Whether a shard's tar, in the folder or `elsewhere`, is there, and the one that was indexed. At an address what was
+    indexed is taken for what is there, as asking takes long.
+
+    A tar that nothing was done to since it was indexed is not read: its change time, which unlike the time of its content
+    comes along with no copy, is before that of the index."""
     if is_address(elsewhere or ""):
         return True
     tar = Path(elsewhere) if elsewhere else folder / shard["name"]
-    return tar.is_file() and tar.stat().st_size == shard["bytes"]
+    index = path_of(folder, shard["name"])
+    if not tar.is_file() or tar.stat().st_size != shard["bytes"]:
+        return False
+    if tar.stat().st_ctime_ns < index.stat().st_mtime_ns:
+        return True
+    if sha256_of(tar) == shard["sha256"]:
+        os.utime(index)  # and so it is not read again
+        return True
+    log.warning("%s is another one than was indexed, of the same size: it is prepared again", tar)
+    index.unlink()
+    return False
 
 
 def _forget_bad(folder: Path, job: Job) -> None:
@@ -231,7 +254,13 @@ def _forget(folder: Path, job: Job) -> None:
 
 
 def _index(
-    settings: Index, jobs: list[Job], made: dict[str, Index], left_out: LeftOut, duplicates: bool
+    source: Any,
+    settings: Index,
+    folder: Path,
+    jobs: list[Job],
+    made: dict[str, Index],
+    left_out: LeftOut,
+    duplicates: bool,
 ) -> Index:
     """index.json of all shards, in the order of the source. Duplicates are known only now: their pairs stay in the
     tars, and no index leads to them."""
@@ -243,7 +272,9 @@ def _index(
         for (shard, number), _ in firsts:
             dropped.setdefault(own[shard].name, []).append(number)
         some = [
-            " is ".join(_row(own[shard], made[own[shard].name], number) for shard, number in both)
+            " is ".join(
+                _row(source, folder, own[shard], made[own[shard].name], number) for shard, number in both
+            )
             for both in firsts[:NAMED]
         ]
         left_out.add_duplicates(len(firsts), some)
@@ -259,8 +290,15 @@ def _index(
         splits[split] = {**sums, "captions": captions, "shards": shards}
         if unwanted := sum(made[job.name].get("captions_left_out", 0) for job in own):
             splits[split]["captions_left_out"] = unwanted
-    examples = left_out.examples
-    return {"settings": settings, "splits": splits, "left_out": left_out.kinds, "examples": examples}
+    found = {
+        "settings": settings,
+        "splits": splits,
+        "left_out": left_out.kinds,
+        "examples": left_out.examples,
+    }
+    rows = sum(shard["rows"] for shard in made.values())
+    unusable = {"pairs": left_out.bad, "rows": rows, "first": left_out.first}
+    return found | ({"unusable": unusable} if left_out.bad else {})
 
 
 def _duplicates(shards: list[Index]) -> list[tuple[tuple[int, int], tuple[int, int]]]:
@@ -277,8 +315,15 @@ def _duplicates(shards: list[Index]) -> list[tuple[tuple[int, int], tuple[int, i
     return [(place(pair), place(int(first[inverse[pair]]))) for pair in again.tolist()]
 
 
-def _row(job: Job, shard: Index, number: int) -> str:
-    """The row that pair `number` of a shard came from, for people."""
+def _row(source: Any, folder: Path, job: Job, shard: Index, number: int) -> str:
+    """The row that pair `number` of a shard came from, for people, and its name where that takes no download."""
     gone = {part["row"] for part in shard["left_out"]}
     kept = (row for row in range(job.rows.start, job.rows.start + shard["rows"]) if row not in gone)
-    return f"{job.where} row {next(itertools.islice(kept, number, None))}"
+    row, name = next(itertools.islice(kept, number, None)), ""
+    with suppress(BadPair, ValueError, OSError):  # it may have gone since; its number is known
+        if job.tar is None:
+            name = source.pair(job.split, row).name
+        elif not is_address(job.tar):
+            tar = Shard(Path(job.tar), folder, shard["name"], shard["samples"], path_of(folder, job.name))
+            name = told(tar.read(number)["__key__"])
+    return f"{job.where} row {row}: {name}" if name else f"{job.where} row {row}"

@@ -15,7 +15,7 @@ from imagen.data.index import Index, digest, path_of, write_index
 from imagen.data.members import scan
 from imagen.data.prepare.filters import Filters
 from imagen.data.prepare.processes import Tick
-from imagen.data.sources.source import BadPair, LeftOut, Pair, Source, Tars
+from imagen.data.sources.source import BadPair, LeftOut, Pair, Source, Tars, plain
 
 
 @dataclass
@@ -36,15 +36,15 @@ class Columns:
         self.sizes.append(pair.size)
         self.digests.append(digest(pair.image))
 
-    def leave_out(self, row: int, why: LeftOut) -> None:
-        """A row that does not go in."""
-        bad = isinstance(why, BadPair)
-        self.left_out.append({"row": row, "kind": why.kind, "reason": str(why), "bad": bad})
+    def leave_out(self, row: int, why: LeftOut, name: str = "") -> None:
+        """A row that does not go in; `name`: of its pair, if it got so far as to be one."""
+        reason = f"{why.kind}: {plain(name)}: {why.reason}" if name else str(why)
+        self.left_out.append(
+            {"row": row, "kind": why.kind, "reason": reason, "bad": isinstance(why, BadPair)}
+        )
 
     def index(self, name: str, tar: Path, rows: int) -> Index:
         """All of index/NAME.json, of a tar that is whole."""
-        with tar.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         kept = ("starts", "ends", "captions", "sizes", "digests")
         return {
             "name": name,
@@ -52,11 +52,17 @@ class Columns:
             "samples": len(self.starts),
             "captions": sum(self.captions),
             "bytes": tar.stat().st_size,
-            "sha256": sha256,
+            "sha256": sha256_of(tar),
             "left_out": self.left_out,
             "captions_left_out": self.unwanted,
             "pairs": {key: getattr(self, key) for key in kept},
         }
+
+
+def sha256_of(tar: Path) -> str:
+    """Of all its bytes."""
+    with tar.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_shard(
@@ -69,14 +75,16 @@ def write_shard(
         # a fixed time and owner: the same pairs make the same bytes
         with aside.open("wb") as file, TarWriter(file, encoder=False, mtime=0, compress=False) as writer:
             for row in rows:
+                known_by = ""
                 try:
                     whole = source.pair(split, row)
+                    known_by = whole.name
                     pair = filters(whole)
                     writer.write(members_of(pair, f"{split}-{row:08d}"))
                     columns.add(pair, len(pair.captions))
                     columns.unwanted += len(whole.captions) - len(pair.captions)
                 except LeftOut as why:
-                    columns.leave_out(row, why)
+                    columns.leave_out(row, why, known_by)
                 tick(1)
     except BaseException:
         aside.unlink(missing_ok=True)
@@ -103,14 +111,16 @@ def index_tar(source: Tars, tar: Path, folder: Path, name: str, filters: Filters
         rows += 1
 
     for entry in scan(tar, damage, pictures=True):
+        known_by = ""
         try:
             pair = source.pair(entry.whole())
+            known_by = pair.name
             filters(pair)
             columns.add(pair, len(entry.captions))
             columns.starts.append(entry.start)
             columns.ends.append(entry.end)
         except LeftOut as why:
-            columns.leave_out(rows, why)
+            columns.leave_out(rows, why, known_by)
         rows += 1
         tick(1)
     index = columns.index(f"{name}.tar", tar, rows)

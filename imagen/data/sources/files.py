@@ -25,7 +25,7 @@ def pair_of(folder: Path, name: str, captions: tuple[str, ...], fields: dict[str
         raise BadPair("missing image", f"{told(name)}: {error.strerror}") from error
     except BadPair as error:
         raise BadPair(error.kind, f"{told(name)}: {error.reason}") from error
-    return Pair(image, extension, size, captions, fields)
+    return Pair(image, extension, size, captions, fields, told(name))
 
 
 def inside(folder: Path, name: str, missing: str = "missing image") -> Path:

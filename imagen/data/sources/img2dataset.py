@@ -11,6 +11,7 @@ from imagen.data.members import half_character, picture_of, said_of
 from imagen.data.pictures import size_of
 from imagen.data.remote import is_address, names_tars
 from imagen.data.shards import addresses
+from imagen.data.sources.files import told
 from imagen.data.sources.source import BadPair, Pair
 
 
@@ -64,4 +65,4 @@ class Img2dataset:
         except (ValueError, RecursionError):
             raise BadPair("unreadable text", f"{sample['__key__']}: its json is none") from None
         fields = fields if isinstance(fields, dict) else {}
-        return Pair(image, "", size_of(image), captions, fields)
+        return Pair(image, "", size_of(image), captions, fields, told(sample["__key__"]))

@@ -11,13 +11,15 @@ class Pair:
 
     `image`: the bytes of a picture file, `extension` its kind: jpg or png in shards that are written. `size`: its
     (width, height) in pixels, as people see it. `captions`: at least one, none of them blank. `fields`: plain JSON
-    values kept beside the picture in its shard (where it came from, its licence, its scene, ...)."""
+    values kept beside the picture in its shard (where it came from, its licence, its scene, ...). `name`: what people
+    know it by, a file or a key; "" where the source knows none."""
 
     image: bytes
     extension: str
     size: tuple[int, int]
     captions: tuple[str, ...]
     fields: dict[str, Any] = field(default_factory=dict)
+    name: str = ""
 
 
 def plain(text: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from imagen.data.inspect.inspection import inspect
-from imagen.data.inspect.problems import LEVELS, NOTE, percent, problems
+from imagen.data.inspect.problems import LEVELS, NOTE, Problem, percent, problems, summary
 from imagen.data.prepare.embedding import embed
 from imagen.data.prepare.preparing import prepare
 from imagen.data.sources.shapes import Shapes
@@ -111,6 +111,16 @@ def test_the_worst_comes_first_and_each_but_once(good: Report) -> None:
     ranks = [LEVELS.index(problem.level) for problem in found]
     assert ranks == sorted(ranks)
     assert len({problem.what for problem in found}) == len(found) > 12
+
+
+def test_notes_are_counted_apart() -> None:
+    note, minor = (Problem(level, "What.", "Remedy.") for level in ("note", "minor"))
+    assert [summary(found) for found in ([], [note], [minor, note, note], [minor, minor])] == [
+        "No problem found",
+        "No problem found, 1 note",
+        "1 problem, 2 notes",
+        "2 problems",
+    ]
 
 
 def test_what_splits_have_in_common_is_told_of_the_first(good: Report) -> None:

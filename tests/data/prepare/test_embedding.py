@@ -76,6 +76,15 @@ def test_a_finished_folder_is_not_read(folder: Path, monkeypatch: pytest.MonkeyP
     assert asked(folder) == []
 
 
+def test_only_what_is_missing_has_a_bar(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert embed(folder, [Counting()]) == 9
+    assert capsys.readouterr().err == ""
+    files(folder)[0].unlink()
+    assert embed(folder, [Counting()]) == 9
+    assert "9/9" in capsys.readouterr().err
+
+
 def test_a_file_copied_over_another_is_made_again(folder: Path) -> None:
     first, second, _ = files(folder)
     shutil.copy(first, second)

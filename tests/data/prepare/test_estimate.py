@@ -1,9 +1,12 @@
 """What is said before anything is written, beside what is then written."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from imagen.data.pictures import png
 from imagen.data.prepare.embedding import embed
 from imagen.data.prepare.estimate import estimate
 from imagen.data.prepare.filters import Filters
@@ -11,6 +14,8 @@ from imagen.data.prepare.preparing import prepare
 from imagen.data.sources.img2dataset import Img2dataset
 from imagen.data.sources.shapes import Shapes
 from imagen.text import HashedWords
+
+TarOf = Callable[..., Path]
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +59,16 @@ def test_tars_of_others_are_told_by_their_first_pairs(folder: Path) -> None:
     source = Img2dataset(f"{folder}/train-*.tar")
     assert estimate(source, 32).pairs == pytest.approx(300, rel=0.1)
     assert estimate(source, 32, Filters(min_side=33)).pairs == 0
+
+
+def test_tars_unlike_the_first_are_looked_at_too(tmp_path: Path, tar_of: TarOf) -> None:
+    pictures = [png(np.zeros((side, side, 3), np.uint8)) for side in (32, 8, 8, 8)]
+    for number, picture in enumerate(pictures):
+        members = [(f"{n:03d}.{k}", v) for n in range(40) for k, v in (("png", picture), ("txt", b"a rose"))]
+        tar_of(tmp_path / f"{number}.tar", *members)
+    said = estimate(Img2dataset(tmp_path), 32, Filters(min_side=9))
+    assert (said.looked, said.left_out) == (64, {"too small": 43})
+    assert said.pairs == pytest.approx(40, rel=0.5)
 
 
 def test_a_column_that_nothing_has_is_a_slip_of_the_finger(shapes: Shapes, folder: Path) -> None:

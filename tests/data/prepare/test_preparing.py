@@ -2,64 +2,43 @@
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import webdataset
 
 from imagen.data.members import captions_of, scan
+from imagen.data.pictures import png
 from imagen.data.prepare.embedding import embed
-from imagen.data.prepare.filters import Filters
-from imagen.data.prepare.preparing import described, prepare
+from imagen.data.prepare.preparing import prepare
 from imagen.data.shards import split_of
+from imagen.data.sources.img2dataset import Img2dataset
 from imagen.data.sources.shapes import Shapes
 from imagen.data.sources.source import BadPair, Pair
 from imagen.text import HashedWords, open_embeddings
-
-
-class Numbers:
-    """11 + 3 pairs; rows in `bad` cannot be used, and reading row `fatal` raises."""
-
-    def __init__(self, bad: tuple[int, ...] = (), fatal: int | None = None, name: str = "numbers") -> None:
-        self.splits = {"train": 11, "test": 3}
-        self.identity: dict[str, Any] = {"source": name, "size": [1, 2]}
-        self.bad, self.fatal, self.read = bad, fatal, []
-
-    def pair(self, split: str, row: int) -> Pair:
-        self.read.append((split, row))
-        if split == "train" and row == self.fatal:
-            raise KeyboardInterrupt
-        if split == "train" and row in self.bad:
-            raise BadPair("unreadable image", f"row {row}")
-        captions = tuple(f"caption {number} of {row} – {split}" for number in range(1 + row % 3))
-        return Pair(bytes([row]) * (600 * row + 1), "png", (8, 8), captions, {"row": row, "word": "ä"})
 
 
 def content(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "out"
-
-
-def test_round_trip(folder: Path) -> None:
-    index = prepare(Numbers(), folder, shard_size=4)
+def test_round_trip(folder: Path, numbers: Any) -> None:
+    index = prepare(numbers(), folder, shard_size=4)
     assert sorted(p.name for p in folder.glob("*.tar")) == [f"test-{0:06d}.tar"] + [
         f"train-{i:06d}.tar" for i in range(3)
     ]
     assert index["splits"]["train"]["samples"] == 11
     assert index == json.loads((folder / "index.json").read_text())
-    source, row = Numbers(), 0
+    source, row = numbers(), 0
     for shard in split_of(folder, "train", "data.train"):
         said = 0
         for at in range(shard.samples):
@@ -83,30 +62,30 @@ def test_any_webdataset_reader_reads_it(folder: Path) -> None:
     assert samples[0]["json"]["captions"] == [samples[0]["txt"]]
 
 
-def test_same_source_same_bytes(tmp_path: Path) -> None:
+def test_same_source_same_bytes(tmp_path: Path, numbers: Any) -> None:
     for name in "ab":
-        prepare(Numbers(bad=(3,)), tmp_path / name, shard_size=4)
+        prepare(numbers(bad=(3,)), tmp_path / name, shard_size=4)
     assert content(tmp_path / "a") == content(tmp_path / "b")
 
 
-def test_finished_folder_is_left_alone(folder: Path) -> None:
-    index = prepare(Numbers(), folder)
-    before, again = content(folder), Numbers()
+def test_finished_folder_is_left_alone(folder: Path, numbers: Any) -> None:
+    index = prepare(numbers(), folder)
+    before, again = content(folder), numbers()
     assert prepare(again, folder) == index
     assert not again.read
     assert content(folder) == before
 
 
-def test_stopped_run_goes_on_at_the_next_shard(folder: Path, tmp_path: Path) -> None:
+def test_stopped_run_goes_on_at_the_next_shard(folder: Path, tmp_path: Path, numbers: Any) -> None:
     with pytest.raises(KeyboardInterrupt):
-        prepare(Numbers(fatal=6), folder, shard_size=4)
+        prepare(numbers(fatal=6), folder, shard_size=4)
     assert not (folder / "index.json").exists()
     with pytest.raises(ValueError, match=r"data.train=.* has no index.json"):
         split_of(folder, "train", "data.train")
-    source = Numbers()
+    source = numbers()
     prepare(source, folder, shard_size=4)
     assert source.read[0] == ("train", 4)
-    prepare(Numbers(), tmp_path / "whole", shard_size=4)
+    prepare(numbers(), tmp_path / "whole", shard_size=4)
     assert content(folder) == content(tmp_path / "whole")
 
 
@@ -141,56 +120,28 @@ def test_killed_process_leaves_whole_shards_only(folder: Path, tmp_path: Path) -
     assert content(folder) == content(tmp_path / "whole")
 
 
-def test_other_settings_are_refused_by_name(folder: Path) -> None:
-    prepare(Numbers(), folder, shard_size=4)
+def test_other_settings_are_refused_by_name(folder: Path, numbers: Any) -> None:
+    prepare(numbers(), folder, shard_size=4)
     before = content(folder)
     with pytest.raises(
         ValueError, match=r"other settings \(shard_size is 4 there, 5 here\): choose another out="
     ):
-        prepare(Numbers(), folder, shard_size=5)
+        prepare(numbers(), folder, shard_size=5)
     with pytest.raises(ValueError, match=r"\(source is numbers there, letters here\)"):
-        prepare(Numbers(name="letters"), folder, shard_size=4)
+        prepare(numbers(name="letters"), folder, shard_size=4)
     assert content(folder) == before
 
 
-def test_a_folder_of_something_else_is_refused(folder: Path) -> None:
+def test_a_folder_of_something_else_is_refused(folder: Path, numbers: Any) -> None:
     folder.mkdir()
     (folder / "thesis.tex").write_text("")
     with pytest.raises(ValueError, match="holds no shards of ours"):
-        prepare(Numbers(), folder)
+        prepare(numbers(), folder)
     assert list(content(folder)) == ["thesis.tex"]
 
 
-def test_bad_pairs_are_counted_up_to_a_limit(folder: Path, tmp_path: Path) -> None:
-    index = prepare(Numbers(bad=(2, 4, 5, 6, 7)), folder, shard_size=4, max_bad=0.4)
-    assert index["left_out"] == {"unreadable image": 5}
-    assert index["splits"]["train"]["samples"] == 6
-    assert "5  unreadable image (train row 2: row 2; train row 4: row 4; " in described(folder, index)
-    keys = [
-        shard.read(at)["__key__"] for shard in split_of(folder, "train", "x") for at in range(shard.samples)
-    ]
-    assert keys == [f"train-{row:08d}" for row in (0, 1, 3, 8, 9, 10)]
-    with pytest.raises(
-        ValueError,
-        match=r"4 pairs cannot be used \(the first is train row 2: unreadable image: row 2\): more than max_bad=0.1 of all 14",
-    ):
-        prepare(Numbers(bad=(2, 4, 5, 6)), tmp_path / "limit", shard_size=4)
-
-
-def test_nothing_usable_is_an_error(folder: Path) -> None:
-    class Nothing(Numbers):
-        def pair(self, split: str, row: int) -> Pair:
-            raise BadPair("empty caption", "all of them")
-
-    with pytest.raises(
-        ValueError,
-        match=r"nothing is left to train on: 14 empty caption \(train row 0: all.*: put them right",
-    ):
-        prepare(Nothing(), folder, max_bad=1)
-
-
-def test_embeddings_of_every_caption_beside_the_shards(folder: Path) -> None:
-    prepare(Numbers(bad=(0, 1, 2, 3)), folder, shard_size=4, max_bad=1)  # the first shard is empty
+def test_embeddings_of_every_caption_beside_the_shards(folder: Path, numbers: Any) -> None:
+    prepare(numbers(bad=(0, 1, 2, 3)), folder, shard_size=4, max_bad=1)  # the first shard is empty
     before = content(folder)
     encoder = HashedWords(8)
     assert embed(folder, [encoder]) == embed(folder, [HashedWords(8)]) == 14 + 6
@@ -228,10 +179,10 @@ def test_tars_of_others_are_read_by_pattern(tmp_path: Path) -> None:
     ]
 
 
-def test_no_shards_and_cut_shards_are_named(folder: Path) -> None:
+def test_no_shards_and_cut_shards_are_named(folder: Path, numbers: Any) -> None:
     with pytest.raises(ValueError, match=r"data.train=.*nothing-\*.tar matches no shards: give a folder"):
         split_of(folder / "nothing-*.tar", "train", "data.train")
-    prepare(Numbers(), folder, shard_size=4)
+    prepare(numbers(), folder, shard_size=4)
     with pytest.raises(ValueError, match=r"data.val=.* has no split 'val'; it has train, test"):
         split_of(folder, "val", "data.val")
     tar = folder / "train-000001.tar"
@@ -314,8 +265,8 @@ def test_a_killed_worker_is_said_in_one_line(tmp_path: Path) -> None:
         prepare(Fatal(count=12, resolution=8, held_out=2), tmp_path / "out", shard_size=4, workers=2)
 
 
-def test_a_full_disk_is_said_in_one_line(folder: Path) -> None:
-    class Full(Numbers):
+def test_a_full_disk_is_said_in_one_line(folder: Path, numbers: Any) -> None:
+    class Full(numbers):
         def pair(self, split: str, row: int) -> Pair:
             if row == 6:
                 raise OSError(errno.ENOSPC, "No space left on device")
@@ -323,73 +274,30 @@ def test_a_full_disk_is_said_in_one_line(folder: Path) -> None:
 
     with pytest.raises(ValueError, match=r"out=.*: the disk is full \([\d.]+ [MGT]B free\): make room"):
         prepare(Full(), folder, shard_size=4)
-    prepare(Numbers(), folder, shard_size=4)
+    prepare(numbers(), folder, shard_size=4)
     assert [shard.samples for shard in split_of(folder, "train", "x")] == [4, 4, 3]
 
 
-class Doubles(Numbers):
-    """Rows 5 and 9 have the picture of row 1; its captions are their own."""
-
-    def pair(self, split: str, row: int) -> Pair:
-        pair = super().pair(split, row)
-        same = split == "train" and row in (5, 9)
-        return replace(pair, image=super().pair(split, 1).image) if same else pair
-
-
-def test_exact_duplicates_are_left_out_and_told(folder: Path, tmp_path: Path) -> None:
-    index = prepare(Doubles(), folder, shard_size=4, workers=1)
-    assert index["left_out"] == {"exact duplicate": 2}
-    assert index["splits"]["train"]["samples"] == 9
-    assert index["splits"]["train"]["captions"] == sum(1 + row % 3 for row in (0, 1, 2, 3, 4, 6, 7, 8, 10))
-    shards = split_of(folder, "train", "x")
-    keys = [shard.read(row)["__key__"] for shard in shards for row in range(shard.samples)]
-    assert keys == [f"train-{row:08d}" for row in (0, 1, 2, 3, 4, 6, 7, 8, 10)]
-    embed(folder, [HashedWords(8)])
-    texts = open_embeddings(folder, HashedWords(8).configured)
-    for shard in shards:
-        for row in range(shard.samples):
-            for number, caption in enumerate(captions_of(shard.read(row))):
-                texts(shard.name).of(shard.first_caption(row) + number, caption)
-    assert "2  exact duplicate (train row 5 is train row 1; train row 9 is train row 1)" in described(
-        folder, index
-    )
-    kept = prepare(Doubles(), tmp_path / "kept", shard_size=4, duplicates=True)
-    assert kept["splits"]["train"]["samples"] == 11
-
-
-def test_filters_leave_out_any_number(folder: Path) -> None:
-    index = prepare(Numbers(), folder, max_bad=0, filters=Filters(columns={"row": [None, 2]}))
-    assert index["left_out"] == {"column row": 8}
-    with pytest.raises(ValueError, match=r"other settings \(filters is .*: choose another out="):
-        prepare(Numbers(), folder)
-    none = folder.parent / "none"
-    with pytest.raises(
-        ValueError, match=r"nothing is left to train on: .*13 too small \(.*: loosen filters="
-    ):
-        prepare(Numbers(bad=(3,)), none, filters=Filters(min_side=9))
-    prepare(Numbers(), none, filters=Filters(min_side=8))  # those filters bind nobody
-
-
-def test_several_devices_share_the_embedding(folder: Path, tmp_path: Path) -> None:
+def test_several_devices_share_the_embedding(folder: Path, tmp_path: Path, numbers: Any) -> None:
     for out in (folder, tmp_path / "one"):
-        prepare(Numbers(), out, shard_size=2)
+        prepare(numbers(), out, shard_size=2)
     embed(folder, [HashedWords(8) for _ in range(3)])
     embed(tmp_path / "one", [HashedWords(8)])
     assert content(folder) == content(tmp_path / "one")
 
 
-def test_what_is_finished_stays_whatever_fails_later(folder: Path) -> None:
+def test_what_is_finished_stays_whatever_fails_later(folder: Path, numbers: Any) -> None:
     """A shard with bad rows is made again only where too many are bad and the folder never was finished."""
-    prepare(Numbers(bad=(1, 5)), folder, shard_size=4, max_bad=0.2)
+    prepare(numbers(bad=(1, 5)), folder, shard_size=4, max_bad=0.2)
     before = content(folder)
     (folder / "train-000002.tar").unlink()
     with pytest.raises(ValueError, match="5 pairs cannot be used"):
-        prepare(Numbers(bad=(1, 5, 8, 9, 10)), folder, shard_size=4, max_bad=0.2)
+        prepare(numbers(bad=(1, 5, 8, 9, 10)), folder, shard_size=4, max_bad=0.2)
     assert before.keys() - content(folder).keys() == {"train-000002.tar", "index/train-000002.json"}
-    prepare(Numbers(bad=(1, 5)), folder, shard_size=4, max_bad=0.2)
+    prepare(numbers(bad=(1, 5)), folder, shard_size=4, max_bad=0.2)
     assert content(folder) == before
 
-    class Full(Numbers):
+    class Full(numbers):
         def pair(self, split: str, row: int) -> Pair:
             if row == 9:
                 raise OSError(errno.ENOSPC, "No space left on device")
@@ -401,36 +309,75 @@ def test_what_is_finished_stays_whatever_fails_later(folder: Path) -> None:
     assert sorted(path.name for path in other.glob("*.tar")) == ["train-000000.tar", "train-000001.tar"]
 
 
-def test_the_index_does_not_depend_on_who_was_done_first(folder: Path, tmp_path: Path) -> None:
+def test_the_index_does_not_depend_on_who_was_done_first(folder: Path, tmp_path: Path, numbers: Any) -> None:
     for workers in (1, 3):
         prepare(
-            Numbers(bad=(1, 2, 5, 6, 9)), tmp_path / str(workers), shard_size=2, max_bad=1, workers=workers
+            numbers(bad=(1, 2, 5, 6, 9)), tmp_path / str(workers), shard_size=2, max_bad=1, workers=workers
         )
     assert content(tmp_path / "1") == content(tmp_path / "3")
 
 
 @pytest.mark.parametrize("name", ["index", "text"])
-def test_nothing_is_written_through_links(folder: Path, name: str) -> None:
-    prepare(Numbers(), folder, shard_size=4)
+def test_nothing_is_written_through_links(folder: Path, name: str, numbers: Any) -> None:
+    prepare(numbers(), folder, shard_size=4)
     elsewhere = folder.parent / "elsewhere"
     elsewhere.mkdir()
     if (folder / name).exists():
         (folder / name).rename(folder.parent / "away")
     (folder / name).symlink_to(elsewhere)
-    for call in (lambda: prepare(Numbers(), folder, shard_size=4), lambda: embed(folder, [HashedWords(8)])):
+    for call in (lambda: prepare(numbers(), folder, shard_size=4), lambda: embed(folder, [HashedWords(8)])):
         with pytest.raises(ValueError, match=rf"{name} is a link: delete it"):
             call()
     assert not any(elsewhere.iterdir())
 
 
-def test_captions_that_filters_take_from_pairs_that_stay_are_told(folder: Path) -> None:
-    class Wordy(Numbers):
-        def pair(self, split: str, row: int) -> Pair:
-            pair = super().pair(split, row)
-            return replace(pair, captions=(pair.captions[0], *("x" * 99 for _ in pair.captions[1:])))
+def replaced(tar: Path, old: bytes, new: bytes) -> None:
+    """By another tar of the same size and time, as a copy is that keeps times."""
+    before = tar.stat()
+    beside = tar.with_name("beside")
+    beside.write_bytes(tar.read_bytes().replace(old, new))
+    os.utime(beside, ns=(before.st_atime_ns, before.st_mtime_ns))
+    os.replace(beside, tar)
 
-    index = prepare(Wordy(), folder, shard_size=4, filters=Filters(caption_length=[None, 50]))
-    split = index["splits"]["train"]
-    assert (split["samples"], split["captions"]) == (11, 11)
-    assert split["captions_left_out"] == sum(row % 3 for row in range(11))
-    assert f"shards; filters took {split['captions_left_out']}" in described(folder, index)
+
+def test_a_tar_that_was_replaced_by_one_of_its_size_is_made_again(
+    folder: Path, numbers: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    prepare(numbers(), folder, shard_size=4)
+    before, tar = content(folder), folder / "train-000001.tar"
+    for finished in (True, False):
+        replaced(tar, b"caption", b"CAPTION")
+        assert content(folder) != before
+        if not finished:
+            (folder / "index.json").unlink()
+        prepare(numbers(), folder, shard_size=4)
+        assert content(folder) == before
+        assert f"{tar} is another one than was indexed" in caplog.text
+        caplog.clear()
+
+
+def test_a_tar_of_others_that_was_replaced_is_indexed_again(tmp_path: Path, tar_of: Any) -> None:
+    pictures = [png(np.full((8, 8, 3), level, np.uint8)) for level in range(4)]
+    members = [(f"{n}.{k}", v) for n, p in enumerate(pictures) for k, v in (("png", p), ("txt", b"a rose"))]
+    tar, source = tar_of(tmp_path / "tars/0.tar", *members), Img2dataset(tmp_path / "tars")
+    first = prepare(source, tmp_path / "out")
+    embed(tmp_path / "out", [HashedWords(8)])
+    replaced(tar, b"a rose", b"a lily")
+    again = prepare(source, tmp_path / "out")
+    sums = [index["splits"]["train"]["shards"][0]["sha256"] for index in (first, again)]
+    assert sums[1] == hashlib.sha256(tar.read_bytes()).hexdigest() != sums[0]
+    embed(tmp_path / "out", [HashedWords(8)])
+    stored = open_embeddings(tmp_path / "out", HashedWords(8).key)("train-000000.tar")
+    assert len(stored.of(0, "a lily")) == 2
+
+
+def test_tars_that_were_only_touched_are_read_once(folder: Path, numbers: Any, monkeypatch: Any) -> None:
+    prepare(numbers(), folder, shard_size=4)
+    for tar in folder.glob("*.tar"):
+        os.utime(tar)
+    time.sleep(0.01)  # a clock tick of the file system
+    prepare(numbers(), folder, shard_size=4)
+    monkeypatch.setattr("imagen.data.prepare.preparing.sha256_of", None)
+    again = numbers()
+    prepare(again, folder, shard_size=4)
+    assert not again.read

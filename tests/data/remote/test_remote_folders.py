@@ -231,6 +231,17 @@ def test_what_must_be_installed_is_said(
         module(url, cache)
 
 
+def test_a_library_that_lacks_another_is_said(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "gcsfs.py").write_text("import nothing_of_that_name\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "gcsfs", raising=False)
+    words = r"needs gcsfs and what that needs \(No module named 'nothing_of_that_name'\): pip install"
+    with pytest.raises(ValueError, match=rf"^data.train=gs://bucket/x: {words}"):
+        module("gs://bucket/x", cache)
+
+
 def test_a_server_that_went_away_is_no_bad_data(server: Any, pictures: Path, cache: Cache) -> None:
     """Nothing is left out for it, so that a run that goes on later goes on with the same pairs."""
     data = module(f"{server.url}/pictures", cache, max_bad=1.0)
