@@ -70,9 +70,10 @@ def keep(folder: Path, release: Path) -> str:
     logger = settings.get("logger")
     if not isinstance(logger, dict) or str(logger.get("_target_")).rsplit(".", 1)[-1] != "Wandb":
         raise ValueError(f"artifact=true: {folder} was trained without W&B (logger=none); leave artifact out")
-    wandb = Wandb(
-        **{k: logger.get(k) for k in ("project", "entity", "group", "tags", "mode") if logger.get(k)}
-    )
+    given: dict[str, Any] = {
+        k: logger[k] for k in ("project", "entity", "group", "tags", "mode") if logger.get(k)
+    }
+    wandb = Wandb(**given)
     return wandb.keep_release(str(settings["name"]), folder, release)
 
 

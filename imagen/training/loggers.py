@@ -37,7 +37,7 @@ class Wandb:
         from lightning.pytorch.loggers import WandbLogger
 
         os.environ.setdefault("WANDB_SILENT", "true")
-        if os.environ.get("WANDB_DATA_DIR") in (None, self._data):  # what a table's pictures wait in until `wandb sync`
+        if "WANDB_DATA_DIR" not in os.environ:  # where a table's pictures wait for `wandb sync`
             os.environ["WANDB_DATA_DIR"] = self._data = str((folder / "wandb").resolve())
         online = self.mode == "online" or (self.mode == "auto" and bool(os.environ.get("WANDB_API_KEY")))
         (folder / "wandb").mkdir(parents=True, exist_ok=True)
@@ -72,6 +72,8 @@ class Wandb:
         import wandb
 
         wandb.finish()
+        if self._data is not None and os.environ.get("WANDB_DATA_DIR") == self._data:
+            del os.environ["WANDB_DATA_DIR"]
 
 
 def log_previews(
