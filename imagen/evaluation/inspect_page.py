@@ -22,7 +22,7 @@ from imagen.data.inspect.wording import plain
 from imagen.data.members import captions_of, picture_of
 from imagen.data.pictures import decode
 from imagen.data.sources.source import BadPair
-from imagen.evaluation.gallery import document, table
+from imagen.evaluation.document import document, table
 from imagen.files import size_in_words
 from imagen.grid import contact_sheet
 
