@@ -26,13 +26,19 @@ const swatch = (i) => svg("svg", { class: "swatch", width: 30, height: 10, "aria
 
 // ---- numbers in words
 const whole = (n) => n === null ? "–" : n.toLocaleString("en");
-function number(value, unit) {
+function number(value, unit, digits = 4) {
   if (value === null || value === undefined) return "–";
   if (typeof value !== "number") return value;
-  if (unit === "share") return `${Number((100 * value).toPrecision(3))} %`;
+  if (unit === "share") return `${Number((100 * value).toPrecision(digits - 1))} %`;
   const size = Math.abs(value);
-  if (size >= 1e6 || (size < 1e-3 && size > 0)) return value.toExponential(2).replace(/\.?0+e/, "e").replace("e+", "e");
-  return size >= 1e4 ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(4)));
+  if (size >= 1e6 || (size < 1e-3 && size > 0)) return value.toExponential(digits - 2).replace(/\.?0+e/, "e").replace("e+", "e");
+  return size >= 1e4 ? Number(value.toPrecision(Math.max(digits, 5))).toLocaleString("en") : String(Number(value.toPrecision(digits)));
+}
+function labels(values, unit) { // as many digits as tell them apart
+  for (let digits = 4; ; digits++) {
+    const found = values.map((value) => number(value, unit, digits));
+    if (digits > 9 || new Set(found).size === found.length) return found;
+  }
 }
 
 // ---- ticks: round numbers between two ends
@@ -115,11 +121,12 @@ function draw(chart) {
   const [from, until] = chart.reach = reach(), right = width - EDGE.right, floor = HEIGHT - EDGE.bottom;
   chart.x = (step) => EDGE.left + (right - EDGE.left) * (step - from) / (until - from);
   chart.y = (value) => EDGE.top + (floor - EDGE.top) * (top - to(value)) / (top - bottom);
-  for (const value of log ? logTicks(bottom, top) : ticks(bottom, top, 5)) {
+  const values = log ? logTicks(bottom, top) : ticks(bottom, top, 5), said = labels(values, panel.unit);
+  values.forEach((value, k) => {
     const y = chart.y(value).toFixed(1);
     area.append(svg("path", { class: "grid", d: `M${EDGE.left} ${y}H${right}` }),
-      svg("text", { x: EDGE.left - 6, y: Number(y) + 4, "text-anchor": "end" }, number(value, panel.unit)));
-  }
+      svg("text", { x: EDGE.left - 6, y: Number(y) + 4, "text-anchor": "end" }, said[k]));
+  });
   for (const step of ticks(from, until, Math.max(2, Math.floor(width / 110)))) {
     const x = chart.x(step);
     area.append(svg("text", { x: Math.min(x, right - 4), y: HEIGHT - 6, "text-anchor": x > right - 24 ? "end" : "middle" }, number(step)));
