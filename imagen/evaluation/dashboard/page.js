@@ -186,7 +186,10 @@ function byKey(chart, event) {
 }
 function mark(i) { // one run among many
   for (const node of document.querySelectorAll(".marked")) node.classList.remove("marked");
-  if (i >= 0) for (const node of document.querySelectorAll(`[data-run="${i}"]`)) node.classList.add("marked");
+  if (i >= 0) for (const node of document.querySelectorAll(`[data-run="${i}"]`)) {
+    node.classList.add("marked");
+    if (node instanceof SVGElement) node.parentNode.append(node); // over the others
+  }
   document.body.classList.toggle("marking", i >= 0);
 }
 

@@ -44,7 +44,7 @@ def page(
 ) -> str:
     """The whole page. `pictures`: of each run, with where they lie, as a page beside them says it."""
     title = plain(folder.absolute().name or "/", 120)
-    newest = max(run.updated for run in runs)
+    newest = min(max(run.updated for run in runs), datetime.max.replace(tzinfo=UTC).timestamp() - 1)
     when = datetime.fromtimestamp(newest, UTC).strftime("; the newest line of metrics: %Y-%m-%d %H:%M UTC")
     count = f"{len(runs)} run{'' if len(runs) == 1 else 's'}"
     lead = f"{count} of {plain(folder, 300)}{when if newest else ''}"
