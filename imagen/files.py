@@ -1,5 +1,5 @@
 """Files that are the old one or the new one, never half of it; one writer at a time; JSON that is read with words when it
-is damaged."""
+is damaged; text that any file holds."""
 
 import fcntl
 import json
@@ -69,3 +69,10 @@ def size_in_words(size: float) -> str:
         if size >= unit:
             return f"{size / unit:.1f} {name}"
     return f"{size:.0f} bytes"
+
+
+def printable(text: object, most: int = 200) -> str:
+    """Text that any file, page and terminal can hold: no half characters, no control characters, `most` characters."""
+    cut = str(text)[:most]
+    whole = cut.encode("utf-8", "backslashreplace").decode()
+    return re.sub(r"[\0-\x08\x0b-\x1f\x7f-\x9f]", "\ufffd", whole) + ("…" if len(str(text)) > most else "")

@@ -14,6 +14,7 @@ HEAVY = {
     "omegaconf",
     "webdataset",
     "wandb",
+    "wandb_workspaces",
     "torchmetrics",
     "transformers",
     "safetensors",
@@ -40,13 +41,14 @@ MAY = {
         {"torchmetrics"},
         {"nn", "diffusion", "conditioning", "text", "sampling", "cascade", "checkpoint", "files", "grid", "progress", "data", "evaluation"},
     ),
+    "evaluation/dashboard/wandb_views": ({"wandb", "wandb_workspaces"}, {"files", "evaluation"}),
     "programs": (HEAVY, {"nn", "diffusion", "conditioning", "text", "sampling", "cascade", "checkpoint", "files", "grid", "progress", "data", "training", "evaluation", "programs"}),
 }  # fmt: skip
 
 
 def room(file: Path) -> str:
     parts = file.relative_to(ROOT / "imagen").with_suffix("").parts
-    return "data/module" if parts == ("data", "module") else parts[0]
+    return own if (own := "/".join(parts)) in MAY else parts[0]
 
 
 def imports(file: Path) -> set[str]:

@@ -1,5 +1,4 @@
-"""Self-contained HTML pages: what all have, and the demo's, with prompts, each stage's picture, a guidance sweep and loss
-curves."""
+"""The demo's page: prompts, each stage's picture, a guidance sweep and loss curves."""
 
 import base64
 import html
@@ -7,30 +6,12 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from PIL import Image
 from torch import Tensor
 
+from imagen.evaluation.document import document, table
 from imagen.grid import to_uint8
-
-STYLE = """
-:root { color-scheme: light dark; --ink: light-dark(#1c1e21, #e8e6e3); --quiet: light-dark(#60666d, #a0a6ad);
-  --paper: light-dark(#fbfaf8, #17181a); --card: light-dark(#fff, #212327); --line: light-dark(#e3e0da, #35383d);
-  --good: light-dark(#157347, #5fce93); --bad: light-dark(#b02a37, #ff8a94); }
-body { margin: 0 auto; max-width: 74rem; padding: 2rem 1rem 4rem; background: var(--paper); color: var(--ink);
-  font: 16px/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.7rem; margin: 0; } h2 { font-size: 1.2rem; margin: 2.5rem 0 .5rem; }
-p.lead, figcaption, .quiet { color: var(--quiet); }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; } .scroll { overflow-x: auto; }
-th, td { text-align: right; padding: .25rem .8rem; border-bottom: 1px solid var(--line); } th:first-child, td:first-child { text-align: left; }
-.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(15.5rem, 1fr)); gap: 1rem; }
-figure { margin: 0; background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: .75rem; }
-figure .row { display: flex; gap: .5rem; align-items: flex-end; } img { image-rendering: pixelated; border-radius: 3px; display: block; }
-figcaption { margin-top: .5rem; font-size: .88rem; line-height: 1.35; } .good { color: var(--good); } .bad { color: var(--bad); }
-.sweep img { width: 80px; height: 80px; } pre { background: var(--card); border: 1px solid var(--line); padding: .75rem; overflow-x: auto; font-size: .85rem; }
-svg { max-width: 100%; height: auto; } svg text { fill: var(--quiet); font: 11px system-ui, sans-serif; }
-"""
 
 
 @dataclass(frozen=True)
@@ -82,13 +63,6 @@ def _card(card: Card) -> str:
     else:
         verdict = ' <span class="good">✓</span>'
     return f'<figure><div class="row">{row}</div><figcaption>{html.escape(card.prompt)}{verdict}</figcaption></figure>'
-
-
-def table(rows: Sequence[Sequence[Any]]) -> str:
-    """Rows, the first being the head -> an HTML table; their text is escaped."""
-    head = "".join(f"<th>{html.escape(str(c))}</th>" for c in rows[0])
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(str(c))}</td>" for c in r) + "</tr>" for r in rows[1:])
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _curve(name: str, points: Sequence[tuple[float, float]], width: int = 354, height: int = 190) -> str:
@@ -153,11 +127,3 @@ def render(page: Page) -> str:
         parts += ["<h2>What was run</h2>", "<pre>" + html.escape("\n".join(page.commands)) + "</pre>"]
     parts += [f'<p class="quiet">{html.escape(note)}</p>' for note in page.notes]
     return document(page.title, parts)
-
-
-def document(title: str, parts: Sequence[str], style: str = "") -> str:
-    """A whole page of HTML `parts`; `style`: CSS beyond what all pages have."""
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{html.escape(title)}</title><style>{STYLE}{style}</style></head><body>{''.join(parts)}</body></html>\n"
-    )

@@ -18,12 +18,11 @@ from PIL import Image
 
 from imagen.data.inspect.inspection import Inspection
 from imagen.data.inspect.problems import Problem, percent, summary
-from imagen.data.inspect.wording import shown
 from imagen.data.members import captions_of, picture_of
 from imagen.data.pictures import decode
 from imagen.data.sources.source import BadPair
-from imagen.evaluation.gallery import document, table
-from imagen.files import size_in_words
+from imagen.evaluation.document import document, table
+from imagen.files import printable, size_in_words
 from imagen.grid import contact_sheet
 
 SHOWN = 48  # pairs
@@ -70,7 +69,7 @@ def write_inspection(out: Path, found: Inspection, problems: Sequence[Problem], 
     are drawn by `seed`: the same data and seed make the same bytes. ValueError naming out= when the disk is full."""
     pairs = _shown(found, seed)
     report = {**found.report, "problems": [asdict(problem) for problem in problems]}
-    captions = [shown(f"{pair.size[0]} x {pair.size[1]}: {pair.captions[0]}", 2000) for pair in pairs]
+    captions = [printable(f"{pair.size[0]} x {pair.size[1]}: {pair.captions[0]}", 2000) for pair in pairs]
     sheet = io.BytesIO()
     contact_sheet([pair.picture for pair in pairs], captions).save(sheet, "PNG")
     content = {
@@ -165,7 +164,7 @@ def _fields(sample: dict[str, Any]) -> str:
 
 def _text(text: object, most: int = LONGEST) -> str:
     """Anything out of the data, as text of a page."""
-    return html.escape(shown(text, most), quote=True)
+    return html.escape(printable(text, most), quote=True)
 
 
 def _problem(problem: Problem) -> str:
@@ -195,7 +194,7 @@ def _figures(report: dict[str, Any]) -> list[list[str]]:
         bad, below = sum(part["pairs"] for part in split["bad"].values()), split["below"]
         rows.append(
             [
-                shown(name),
+                printable(name),
                 *(f"{n:,}" for n in (split["pairs"], split["captions"])),
                 f"{split['bytes'] / 1e6:,.1f}",
                 f"{split['shards']['count']:,}",

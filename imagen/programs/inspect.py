@@ -7,8 +7,8 @@ from omegaconf import DictConfig
 
 from imagen.data.inspect.inspection import inspect
 from imagen.data.inspect.problems import NOTE, counted, problems
-from imagen.data.inspect.wording import shown
 from imagen.evaluation.inspect_page import speed_in_words, write_inspection
+from imagen.files import printable
 from imagen.programs.build import build, program
 
 
@@ -42,7 +42,7 @@ def main(cfg: DictConfig) -> None:
 
 def _say(text: str) -> None:
     """One line, also of words of the data, with nothing that a terminal obeys."""
-    print(" ".join(shown(text, len(text)).splitlines()))
+    print(" ".join(printable(text, len(text)).splitlines()))
 
 
 if __name__ == "__main__":

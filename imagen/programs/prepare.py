@@ -8,11 +8,10 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from imagen.data.index import read_index
-from imagen.data.inspect.wording import shown
 from imagen.data.prepare.embedding import embed
 from imagen.data.prepare.estimate import estimate
 from imagen.data.prepare.preparing import described, prepare
-from imagen.files import size_in_words
+from imagen.files import printable, size_in_words
 from imagen.programs.build import build, program
 
 
@@ -56,7 +55,7 @@ def devices_of(given: str | list[str]) -> list[str]:
 
 def _say(text: str) -> None:
     """What has words of the data in it, with nothing that a terminal obeys."""
-    print(shown(text, len(text)))
+    print(printable(text, len(text)))
 
 
 if __name__ == "__main__":

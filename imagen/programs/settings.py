@@ -86,6 +86,16 @@ class Inspect(TypedDict):
     cache: Part
 
 
+class Dashboard(TypedDict):
+    """conf/dashboard.yaml"""
+
+    runs: Path
+    out: Path
+    wandb: bool
+    project: str | None
+    entity: str | None
+
+
 class Train(TypedDict):
     """conf/train.yaml. A part that is switched off is null, or mere values."""
 
@@ -206,6 +216,7 @@ SETTINGS: dict[str, Any] = {
     "prepare": Prepare,
     "embed": Embed,
     "inspect": Inspect,
+    "dashboard": Dashboard,
     "train": Train,
     "plan": Plan,
     "export": Export,

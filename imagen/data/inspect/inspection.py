@@ -11,8 +11,9 @@ import numpy as np
 
 from imagen.data.index import read_index
 from imagen.data.inspect.sampled import PARTS, Seen, Split, opened, read
-from imagen.data.inspect.wording import described, share, shown, wording
+from imagen.data.inspect.wording import described, share, wording
 from imagen.data.remote import Cache
+from imagen.files import printable
 from imagen.text import Embeddings, Key, embedding_keys
 
 SIDES = (0, 64, 128, 256, 384, 512, 768, 1024, 2048)
@@ -56,7 +57,7 @@ def inspect(
     read(splits, resolution, samples, seed)
     train_first = sorted(splits, key=lambda split: split.name != "train")
     report = {
-        "data": shown(where, 1000),
+        "data": printable(where, 1000),
         "folder": os.path.isdir(where),
         "resolution": resolution,
         "seed": seed,
@@ -76,7 +77,7 @@ def _left_out(folder: Path) -> dict[str, Any]:
     index = read_index(folder)
     examples = index.get("examples", {})
     return {
-        shown(kind): {"pairs": count, "examples": [shown(e) for e in examples.get(kind, [])[:NAMED]]}
+        printable(kind): {"pairs": count, "examples": [printable(e) for e in examples.get(kind, [])[:NAMED]]}
         for kind, count in index["left_out"].items()
     }
 
@@ -112,13 +113,14 @@ def _described(split: Split, resolution: int) -> dict[str, Any]:
         "wording": wording([caption for seen in split.seen for caption in seen.captions]),
         "one_colour": {
             "share": share(sum(seen.flat for seen in split.seen), len(split.seen)),
-            "examples": [shown(seen.key) for seen in split.seen if seen.flat][:NAMED],
+            "examples": [printable(seen.key) for seen in split.seen if seen.flat][:NAMED],
         },
         # how far pictures lie apart, of 255: the standard deviation over the pictures of each pixel of their thumbs
         "variety": round(float(thumbs.std(0).mean()), 2) if len(thumbs) > 1 else None,
         "duplicates": _duplicates(split),
         "bad": {
-            shown(kind): {"pairs": len(found), "examples": found[:NAMED]} for kind, found in split.bad.items()
+            printable(kind): {"pairs": len(found), "examples": found[:NAMED]}
+            for kind, found in split.bad.items()
         },
     }
 
@@ -151,7 +153,7 @@ def _embeddings(splits: list[Split]) -> list[dict[str, Any]]:
         try:
             keys = embedding_keys(folder)
         except ValueError as error:
-            found.append({"name": shown(folder), "error": shown(error, 1000)})
+            found.append({"name": printable(folder), "error": printable(error, 1000)})
             continue
         found += [_cache(path, key, splits) for path, key in keys.items()]
     return found
@@ -165,7 +167,7 @@ def _cache(path: Path, key: Key, splits: list[Split]) -> dict[str, Any]:
             try:
                 there[number] = bool(cache.path(shard.name))
             except ValueError:
-                missing.append(shown(shard.name))
+                missing.append(printable(shard.name))
         opened: Any = (-1, None)
         for seen in split.seen:
             if not there.get(seen.shard):
@@ -180,12 +182,12 @@ def _cache(path: Path, key: Key, splits: list[Split]) -> dict[str, Any]:
                 lengths.append(len(tokens))
             except ValueError as error:
                 there[seen.shard] = False  # one word of each shard is enough
-                errors.append(shown(error, 1000))
+                errors.append(printable(error, 1000))
     captions, most = sum(split.captions for split in splits), number_of(key, "max_length")
     size = sum(file.stat().st_size for file in path.glob("*.safetensors"))
     return {
-        "name": shown(path.name),
-        "encoder": {str(k): shown(v) for k, v in key.items()},
+        "name": printable(path.name),
+        "encoder": {str(k): printable(v) for k, v in key.items()},
         "max_length": most,
         "bytes": size,
         "padded": round(captions * most * number_of(key, "dim") * 4 / size, 1) if size else None,

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from imagen.data.index import digest, path_of, read_shard_index, splits_of
-from imagen.data.inspect.wording import shown
 from imagen.data.members import captions_of, half_character, picture_of, said_of
 from imagen.data.pictures import EXTENSIONS, decode, fit, size_of
 from imagen.data.remote import Cache
 from imagen.data.shards import Shard, split_of
 from imagen.data.sources.source import BadPair
+from imagen.files import printable
 from imagen.progress import bar
 
 THUMB = 8  # pixels a side of what pictures are compared by
@@ -78,7 +78,7 @@ class Split:
             key = self.shards[index].read(row)["__key__"]
         except BadPair:
             key = f"pair {row}"
-        return shown(f"{self.shards[index].name} {key}")
+        return printable(f"{self.shards[index].name} {key}")
 
 
 def opened(where: str, option: str, cache: Cache | None = None) -> list[Split]:
@@ -92,9 +92,9 @@ def opened(where: str, option: str, cache: Cache | None = None) -> list[Split]:
         for name, entry in splits_of(Path(where), option).items():
             try:
                 shards = split_of(where, name, option, cache) if entry["samples"] else []
-                splits.append(Split(shown(name), shards))
+                splits.append(Split(printable(name), shards))
             except ValueError as error:  # one split's: the others can be looked at
-                splits.append(Split(shown(name), [], shown(error, 1000)))
+                splits.append(Split(printable(name), [], printable(error, 1000)))
     for split in splits:
         _by_index(split)
     return splits
@@ -129,7 +129,7 @@ def _by_index(split: Split) -> None:
                 split.captions += int(places.first_caption[-1]) + _captions_of_last(shard)
             kept.append(shard)
         except (ValueError, BadPair) as error:
-            split.error = split.error or shown(error, 1000)
+            split.error = split.error or printable(error, 1000)
     split.shards = kept
     split.indexed = len(columns) == len(kept)
     if split.indexed and kept:
@@ -220,7 +220,7 @@ def _look(split: Split, number: int, row: int, resolution: int) -> None:
             raise BadPair("unreadable text", "half a character")
     except BadPair as bad:
         reason = bad.reason.removeprefix(f"{key}: ")
-        split.bad.setdefault(bad.kind, []).append(shown(f"{shard.name} {key}: {reason}"))
+        split.bad.setdefault(bad.kind, []).append(printable(f"{shard.name} {key}: {reason}"))
         return
     for part in PARTS:
         split.seconds[part] += seconds[part]

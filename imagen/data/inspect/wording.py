@@ -1,6 +1,5 @@
 """What captions are like, in any language: their lengths, their words, how many say the same."""
 
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -10,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from imagen.data.pipeline import SIDES
+from imagen.files import printable
 
 TOP = 50  # most common words that are told
 TOP_BIGRAMS = 20
 TOP_CAPTIONS = 5
-SHOWN = 200  # characters of a caption, key or reason in a report
 CHARACTERS = (0, 10, 20, 30, 40, 60, 80, 100, 150, 200, 300, 500, 1000)
 WORDS = (0, 2, 4, 6, 8, 10, 12, 15, 20, 30, 50, 100, 200)
 
@@ -33,11 +32,11 @@ def wording(captions: Sequence[str]) -> dict[str, Any]:
         "characters": described([len(caption) for caption in captions], CHARACTERS),
         "words": described([len(words) for words in parts], WORDS),
         "vocabulary": len(counted),
-        "most_common_words": [[shown(word), n] for word, n in _top(counted, TOP)],
-        "bigrams": [[shown(" ".join(pair)), n] for pair, n in _top(bigrams, TOP_BIGRAMS)],
+        "most_common_words": [[printable(word), n] for word, n in _top(counted, TOP)],
+        "bigrams": [[printable(" ".join(pair)), n] for pair, n in _top(bigrams, TOP_BIGRAMS)],
         "distinct": len(equal),
         "repeated": share(len(texts) - len(equal), len(texts)),
-        "most_common": [[shown(text), n] for text, n in _top(equal, TOP_CAPTIONS) if n > 1],
+        "most_common": [[printable(text), n] for text, n in _top(equal, TOP_CAPTIONS) if n > 1],
         "sides": share(sum(SIDES.search(text) is not None for text in texts), len(texts)),
     }
 
@@ -69,13 +68,6 @@ def described(values: Iterable[float], edges: Sequence[float]) -> dict[str, Any]
 def share(part: float, whole: float) -> float:
     """A part of a whole, to four digits; 0 of nothing."""
     return round(part / whole, 4) if whole else 0.0
-
-
-def shown(text: object, most: int = SHOWN) -> str:
-    """Text that any file, page and terminal can hold: no half characters, no control characters, `most` characters."""
-    cut = str(text)[:most]
-    whole = cut.encode("utf-8", "backslashreplace").decode()
-    return re.sub(r"[\0-\x08\x0b-\x1f\x7f-\x9f]", "\ufffd", whole) + ("…" if len(str(text)) > most else "")
 
 
 def _top(counted: Counter, most: int) -> list[tuple[Any, int]]:

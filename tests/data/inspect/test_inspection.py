@@ -14,12 +14,13 @@ from safetensors.torch import load_file, save_file
 
 from imagen.data.inspect.inspection import inspect
 from imagen.data.inspect.problems import problems
-from imagen.data.inspect.wording import described, shown, wording, words_of
+from imagen.data.inspect.wording import described, wording, words_of
 from imagen.data.pictures import png
 from imagen.data.prepare.embedding import embed
 from imagen.data.prepare.preparing import prepare
 from imagen.data.sources.shapes import Shapes
 from imagen.data.sources.table import Table
+from imagen.files import printable
 from imagen.text import HashedWords
 
 
@@ -222,5 +223,5 @@ def test_histograms_count_everything_and_text_is_plain() -> None:
     found = described([0, 1, 1.5, 2, 99], (0, 1, 2))
     assert found["histogram"] == {"edges": [0, 1, 2], "counts": [1, 2, 2]}
     assert found["summary"] == {"min": 0, "median": 1.5, "mean": 20.7, "max": 99}
-    assert shown("a\0\x1b[31m\ud800") == "a\ufffd\ufffd[31m\\ud800"
-    assert shown("abc", 2) == "ab…"
+    assert printable("a\0\x1b[31m\ud800") == "a\ufffd\ufffd[31m\\ud800"
+    assert printable("abc", 2) == "ab…"
