@@ -34,7 +34,11 @@ def sweep(cfg: DictConfig) -> None:
     cells = find_cells(runs)
     table = table_of(cells)
     for file in [out] if out else [runs / "cells.csv", runs / "cells.parquet"]:
-        if write_table(table, file):
+        try:
+            written = write_table(table, file)
+        except OSError as error:
+            raise ValueError(f"{file}: cannot be written ({error.strerror}); give another out=") from None
+        if written:
             print(f"wrote {file}: {len(table.rows)} rows of {len(table.columns)} columns")
         elif out:
             raise ValueError(f"out={out}: needs pyarrow: pip install 'imagen-cascade[parquet]'")
