@@ -21,7 +21,7 @@ from imagen.programs.queued import JOB, Job, queue
 from imagen.training.run_folder import flat
 
 STATES = ("waits", "runs", "done", "stopped", "failed", "unreadable")
-METRICS = 4_000_000  # bytes of metrics.jsonl that are looked at, from its end
+METRICS = 4_000_000  # bytes of metrics.jsonl that are looked at for a table, from its end
 KINDS: dict[str, Any] = {
     "state": str,
     "overrides": list,
@@ -58,8 +58,8 @@ class Cell:
     metrics: dict[str, float] = field(default_factory=dict)
 
 
-def find_cells(runs: Path) -> list[Cell]:
-    """The cells of a folder of runs, by name. ValueError when it is none."""
+def find_cells(runs: Path, metrics: int = METRICS) -> list[Cell]:
+    """The cells of a folder of runs, by name; of metrics.jsonl the last bytes are looked at. ValueError when it is none."""
     if not runs.is_dir():
         raise ValueError(f"dir={runs}: no such folder; give the one that was runs= of imagen-train")
     if (runs / "config.yaml").is_file() and (runs / "checkpoints").is_dir():
@@ -77,7 +77,7 @@ def find_cells(runs: Path) -> list[Cell]:
     jobs = {one.job for one in planned} | {r["job"] for r in records.values() if isinstance(r, dict)}
     asked = queue() if jobs - {None} else None
     found = [
-        _cell(runs / name, records.get(name), plan.get(name), asked)
+        _cell(runs / name, records.get(name), plan.get(name), asked, metrics)
         for name in sorted(records.keys() | folders | plan.keys())
     ]
     if problem:
@@ -114,7 +114,11 @@ def _record(file: Path) -> dict[str, Any] | str:
 
 
 def _cell(
-    folder: Path, record: dict[str, Any] | str | None, plan: Expected | None, asked: dict[str, Job] | None
+    folder: Path,
+    record: dict[str, Any] | str | None,
+    plan: Expected | None,
+    asked: dict[str, Job] | None,
+    metrics: int,
 ) -> Cell:
     cell = Cell(folder.name, folder)
     if plan is not None:
@@ -130,10 +134,12 @@ def _cell(
         if record is not None:
             cell.overrides, cell.max_steps = record["overrides"], record["max_steps"]
             cell.cwd = Path(record["cwd"]) if record["cwd"] else None
-            cell.job, cell.parameters = cell.job or record["job"], record["parameters"]
+            if cell.job not in (asked or {}):  # it is over, and the cell may have been repeated since
+                cell.job = record["job"]
+            cell.parameters = record["parameters"]
             cell.changed = float(max(record["started"], record["ended"] or 0))
         if folder.is_dir():
-            _look(cell)
+            _look(cell, metrics)
             if record is None:
                 if plan is None and not NAME.fullmatch(cell.name):
                     raise ValueError("not a name that imagen-train gives")
@@ -170,7 +176,7 @@ def _state(cell: Cell, record: dict[str, Any] | None, asked: dict[str, Job] | No
     return "runs", f"on {record['host']}, as far as can be seen from here"
 
 
-def _look(cell: Cell) -> None:
+def _look(cell: Cell, metrics: int) -> None:
     """How far the run came."""
     folder, times = cell.folder, [cell.changed or 0.0]
     if (file := folder / "progress.json").exists():
@@ -180,7 +186,7 @@ def _look(cell: Cell) -> None:
         cell.step, cell.seconds = int(progress.get("step", 0)), float(progress.get("seconds", 0))
         times.append(file.stat().st_mtime)
     if (file := folder / "metrics.jsonl").exists():
-        for line in _objects(tail(file, METRICS)):
+        for line in _objects(tail(file, metrics)):
             numbers = {
                 harmless(key): value for key, value in flat(line).items() if type(value) in (int, float)
             }

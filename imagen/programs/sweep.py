@@ -17,6 +17,7 @@ from imagen.programs.states import Cell, counted, find_cells
 from imagen.programs.sweep_table import aligned, preview, table_of, write_table
 
 LOG = 64_000  # bytes of a log that are looked at, from its end
+METRICS = 64_000  # and of metrics.jsonl, where the last loss is
 WIDTH = 300  # characters of a line of it
 
 
@@ -68,7 +69,7 @@ def spelled_out(words: Sequence[str]) -> list[str]:
 
 def status(runs: Path, lines: int) -> None:
     """Print what each cell is at, what was said by those that failed and how to repeat them, and how many there are."""
-    cells, now = find_cells(runs), time.time()
+    cells, now = find_cells(runs, METRICS), time.time()
     rows = [("cell", "state", "step", "loss", "last change")]
     for cell in cells:
         loss = cell.metrics.get("loss")
