@@ -1,5 +1,6 @@
 """imagen-sweep: what has become of the cells of a sweep, and a table of what came out; status DIR or collect DIR."""
 
+import contextlib
 import re
 import shlex
 import sys
@@ -101,7 +102,10 @@ def again(cell: Cell) -> str | None:
 
 def _tell(cell: Cell, runs: Path, lines: int) -> None:
     print(harmless(f"{cell.name}: {cell.state}" + (f": {cell.why}" if cell.why else "")))
-    log = log_of(runs, cell.cwd, cell.job) if cell.state == "failed" and lines else None
+    log = None
+    if cell.state == "failed" and lines:
+        with contextlib.suppress(OSError):  # of a folder that may not be looked into
+            log = log_of(runs, cell.cwd, cell.job)
     if log is not None:
         print(harmless(f"  the end of {log}:"))
         for line in _last(log, lines):

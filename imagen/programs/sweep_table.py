@@ -44,7 +44,7 @@ def table_of(cells: Sequence[Cell]) -> Table:
                 found = flat(yaml_of(file))
             if (file := cell.folder / "results.json").exists():
                 numbers = _numbers(file)
-        except (ValueError, RecursionError) as error:
+        except (ValueError, OSError, RecursionError) as error:
             cell.state, cell.why = "unreadable", cell.why or str(error)
         whole.append(bool(found))
         settings.append(found or plain_values(cell.overrides or []))

@@ -178,6 +178,7 @@ def test_a_killed_command_resumes(shards: Path, tmp_path: Path) -> None:
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "SIGTERM: saving after this step" in err
+    assert json.loads((tmp_path / ".cells/run.json").read_text())["state"] == "stopped"
     step = json.loads((tmp_path / "run/progress.json").read_text())["step"]
     assert torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["global_step"] == step > 0
 
