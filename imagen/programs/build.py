@@ -40,17 +40,20 @@ from imagen.training.run_folder import flat
 
 CONF = Path(str(importlib.resources.files("imagen.conf")))
 Task = Callable[[DictConfig], None]
+Around = Callable[[DictConfig], contextlib.AbstractContextManager[Any]]
 
 
-def program(config_name: str, **short: str) -> Callable[[Task], Callable[[], None]]:
+def program(
+    config_name: str, around: Around = contextlib.nullcontext, **short: str
+) -> Callable[[Task], Callable[[], None]]:
     """Make `task` a program whose settings are conf/`config_name`.yaml, every value given, resolvable and what
-    `SETTINGS` and the constructors say. `short`: data="data.path" lets `data=F` stand for `data.path=F`, where Hydra would
-    look for an option F of the group data."""
+    `SETTINGS` and the constructors say. `around`: a context that the check of the settings and the task are in. `short`:
+    data="data.path" lets `data=F` stand for `data.path=F`, where Hydra would look for an option F of the group data."""
 
     def decorate(task: Task) -> Callable[[], None]:
         @functools.wraps(task)
         def checked(cfg: DictConfig) -> None:
-            with reported(of_many=HydraConfig.get().mode == RunMode.MULTIRUN):
+            with reported(of_many=HydraConfig.get().mode == RunMode.MULTIRUN), around(cfg):
                 given = check_complete(cfg)
                 check(given, SETTINGS[config_name], "")
                 with naming(given):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from imagen.files import NAME
 from imagen.programs.typed import Rule
@@ -179,6 +179,15 @@ class Sample(TypedDict):
     threshold: NotRequired[Callable | None]
 
 
+class SweepAction(TypedDict):
+    """conf/sweep.yaml"""
+
+    action: Literal["status", "collect"]
+    dir: Path
+    out: Path | None
+    lines: Natural
+
+
 class StageSettings(TypedDict):
     """How the demo samples, a value for each stage."""
 
@@ -221,5 +230,6 @@ SETTINGS: dict[str, Any] = {
     "plan": Plan,
     "export": Export,
     "sample": Sample,
+    "sweep": SweepAction,
     "demo": Demo,
 }

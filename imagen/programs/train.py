@@ -7,12 +7,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from imagen.programs.allocation import keep_large_blocks
 from imagen.programs.build import CONF, build, build_optional, program
+from imagen.programs.cells import record_of, recorded, tell
 from imagen.programs.version import code_version
 from imagen.training.requeue import Requeue
 from imagen.training.run_folder import RunFolder, first_process
 
 
-@program("train")
+@program("train", around=recorded)
 def main(cfg: DictConfig) -> None:
     """Check that the parts can be built and fit, claim the run folder, train."""
     plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # pyright: ignore[reportAssignmentType]
@@ -92,6 +93,8 @@ def train(cfg: DictConfig, plain: dict[str, Any], folder: RunFolder, parts: Part
         "pairs": data.pairs,
         "code": code_version(),
     }
+    if first_process():
+        tell(record_of(Path(cfg.runs), str(cfg.name)), parameters=told["parameters"])
     loggers = [logger.start(str(cfg.name), folder.path, told)] if logger and first_process() else []
     try:
         return training.fit(stage, data, folder, previews, loggers, requeue, arithmetic)

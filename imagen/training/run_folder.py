@@ -82,7 +82,7 @@ class RunFolder:
         file = self.path / "config.yaml"
         try:
             text = file.read_text(encoding="utf-8")
-            _check_plain(text)
+            check_plain(text)
             found = yaml.safe_load(text)
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             reason = f"not YAML of plain values: {' '.join(str(error).split()):.120}"
@@ -172,7 +172,7 @@ class RunFolder:
             file.write(json.dumps(values) + "\n")
 
 
-def _check_plain(text: str) -> None:
+def check_plain(text: str) -> None:
     """ValueError for YAML that a loader would be at forever: nested without end, or repeated by aliases."""
     depth = 0
     for event in yaml.parse(text, yaml.SafeLoader):

@@ -52,9 +52,9 @@ def words(folder: Path, name: str, *more: str) -> list[str]:
     return [*given, "trainer.save_every=1000", "trainer.log_every=1", *more]
 
 
-def submit(folder: Path, options: list[str], given: list[str], tasks: int = 1) -> str:
+def submit(folder: Path, options: list[str], given: list[str], tasks: int = 1, script: str = "train") -> str:
     command = ["sbatch", "--parsable", f"--ntasks-per-node={tasks}", "--cpus-per-task=1", *options]
-    command += [str(ROOT / "slurm/train.sbatch"), *given]
+    command += [str(ROOT / f"slurm/{script}.sbatch"), *given]
     return subprocess.run(command, check=True, cwd=folder, capture_output=True, text=True).stdout.strip()
 
 
@@ -167,7 +167,7 @@ def test_a_sweep_is_an_array_and_a_cell_that_fails_takes_no_other_down(
         "cell_1_4": 20,
     }
     assert curve(folder, "cell_0_4") == whole[:20]
-    errors = [path.read_text() for path in (folder / "var/sweeps/.submitit").glob("*/*.err")]
+    errors = [path.read_text() for path in (folder / ".submitit").glob("*/*.err")]
     assert sum("error: data.batch_size=0: give at least 1" in error for error in errors) == 2
 
 
@@ -197,3 +197,60 @@ def test_a_cell_whose_time_is_up_goes_on(folder: Path, whole: list[float]) -> No
     assert RunFolder(folder / "requeued_0").step >= 50
     assert ran.wait(240) == 0
     assert curve(folder, "requeued_0") == whole
+
+
+def told(folder: Path, runs: Path) -> str:
+    """What imagen-sweep says of the runs."""
+    command = ["imagen-sweep", "status", str(runs)]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def test_an_array_takes_a_line_for_each_cell(folder: Path) -> None:
+    """One of two fails; nothing in a line is evaluated."""
+    runs = folder / "lines"
+    (folder / "cells.txt").write_text(
+        """name=good 'seed=0'\nname=bad seed=0 "data.train='$(touch evil) `touch evil`'"\n"""
+    )
+    given = [w for w in words(runs, "", "trainer.max_steps=20") if not w.startswith(("name=", "data.train="))]
+    options = ["--array=0-1%1", "--job-name=array"]
+    job = submit(folder, options, ["cells.txt", f"data.train={folder}/shards", *given], script="array")
+    for task in (f"{job}_0", f"{job}_1"):
+        until(lambda task=task: state(task) in ("COMPLETED", "FAILED"), 180)
+    assert (state(f"{job}_0"), state(f"{job}_1")) == ("COMPLETED", "FAILED")
+    assert len(curve(runs, "good")) == 20
+    assert not (folder / "evil").exists()
+    said = told(folder, runs)
+    assert said.endswith("2 cells: 1 done, 1 failed\n")
+    assert f"slurm-array-{job}_1.out:\n" in said
+    assert said.count("error: ") >= 1
+    assert "data.train='\"'\"'$(touch evil) `touch evil`'\"'\"''" in said
+
+
+def test_the_status_of_a_sweep_tells_what_runs_waits_and_failed(folder: Path) -> None:
+    runs = folder / "looked"
+    given = words(runs, "at_${data.batch_size}", "data.batch_size=0,4,8", f"data.train={folder}/shards")
+    command = [
+        "imagen-train",
+        "launcher=slurm",
+        "hydra.launcher.cpus_per_task=1",
+        "hydra.launcher.array_parallelism=1",
+    ]
+    ran = subprocess.Popen(
+        [*command, *given], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    until(lambda: len(curve(runs, "at_4")) >= 10, 240)
+    said = told(folder, runs)
+    rows = {line.split()[0]: line.split()[1] for line in said.split("\n\n")[0].splitlines()[1:]}
+    assert rows == {"at_0": "failed", "at_4": "runs", "at_8": "waits"}, said
+    assert "at_0: failed: data.batch_size=0: give at least 1\n" in said
+    assert "_0_log.err:\n" in said
+    assert re.search(r"at_8: waits: job \d+_2: JobArrayTaskLimit", said), said
+    queued = ["squeue", "--noheader", "--format=%A"]
+    array = subprocess.run(queued, capture_output=True, text=True).stdout.split()
+    subprocess.run(["scancel", *array], check=True)
+    until(lambda: not subprocess.run(queued, capture_output=True, text=True).stdout)
+    ran.kill()  # submitit would ask SLURM's accounting, which there is none of here
+    ran.wait()
+    said = told(folder, runs)
+    assert said.endswith("3 cells: 1 stopped, 2 failed\n"), said
+    assert re.search(r"at_8: failed: job \d+_2 is gone, and the run had not begun", said)

@@ -186,6 +186,7 @@ def test_a_killed_command_resumes(shards: Path, tmp_path: Path) -> None:
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "SIGTERM: saving after this step" in err
+    assert json.loads((tmp_path / ".cells/run.json").read_text())["state"] == "stopped"
     step = json.loads((tmp_path / "run/progress.json").read_text())["step"]
     assert torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["global_step"] == step > 0
 
@@ -207,7 +208,7 @@ def test_a_wrong_setting_leaves_a_run_as_it_was(
 ) -> None:
     given = ["experiment=toy", "name=x", f"runs={tmp_path}", f"data.train={shards}", "trainer.progress=false"]
     assert run(monkeypatch, capsys, *given, "trainer.max_steps=2", "previews=none")[0] == 0
-    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    before = {p: p.read_bytes() for p in (tmp_path / "x").rglob("*") if p.is_file()}
     for wrong in ("previews.steps=0", "trainer.save_every=x", "stage.unet.blocks=-1", "logger=5"):
         assert run(monkeypatch, capsys, *given, "trainer.max_steps=4", wrong)[0] == 2
-    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+    assert {p: p.read_bytes() for p in (tmp_path / "x").rglob("*") if p.is_file()} == before

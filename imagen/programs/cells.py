@@ -1,0 +1,136 @@
+"""The record of each start of a run: RUNS/.cells/NAME.json, by which imagen-sweep knows what runs, ended or failed.
+
+{"name", "overrides": [...], "cwd", "job", "host", "pid", "birth", "started", "ended", "state", "error", "max_steps",
+"parameters"}. A process that is killed leaves the state "started".
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from imagen.files import NAME, read_json, write_text
+from imagen.programs.build import one_line
+from imagen.training.requeue import job_id
+from imagen.training.run_folder import RunFolder, first_process
+
+RECORDS = ".cells"
+BUSY = "is in use by another process"
+
+
+@contextlib.contextmanager
+def recorded(cfg: DictConfig) -> Iterator[None]:
+    """Write down that this run starts, and how it ends. A record that cannot be written stops no run."""
+    file = _file(cfg) if first_process() else None
+    if file is None:
+        yield
+        return
+    before: dict[str, Any] = {}
+    with contextlib.suppress(ValueError):
+        before = read_json(file, "")
+    _write(file, {"parameters": before.get("parameters"), **_started(cfg, file.stem)})
+    try:
+        yield
+    except Exception as error:
+        if BUSY in str(error) and before:  # the record is another start's, which still runs
+            _write(file, before)
+        else:
+            tell(file, state="failed", ended=time.time(), error=_told(error))
+        raise
+    except BaseException:  # Ctrl-C, SIGTERM; submitit leaves so when it has requeued the job
+        tell(file, state="stopped", ended=time.time())
+        raise
+    tell(file, state="done" if _is_trained(cfg) else "stopped", ended=time.time())
+
+
+def tell(file: Path, **more: Any) -> None:
+    """Add to a record."""
+    with contextlib.suppress(ValueError):
+        _write(file, {**read_json(file, ""), **more})
+
+
+def record_of(runs: Path, name: str) -> Path:
+    """Where the record of the run of that name is."""
+    return runs / RECORDS / f"{name}.json"
+
+
+def birth(pid: int) -> int | None:
+    """When a process of this machine began, in ticks since it was started; None when there is none, or it is not to be
+    known. A number that was given to another process since tells otherwise."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return None
+    return int(stat.rpartition(")")[2].split()[19])
+
+
+def _file(cfg: DictConfig) -> Path | None:
+    """Where the record goes; None when not even the folder of the runs is known, or a start that is no cell has no
+    name."""
+    try:
+        runs = Path(str(cfg.runs))
+    except OmegaConfBaseException:
+        return None
+    try:
+        name = str(cfg.name)
+    except OmegaConfBaseException:
+        name = ""
+    if NAME.fullmatch(name):
+        return record_of(runs, name)
+    if HydraConfig.get().mode != RunMode.MULTIRUN:
+        return None
+    return record_of(runs, f"unnamed-{hashlib.sha256(repr(_overrides()).encode()).hexdigest()[:8]}")
+
+
+def _started(cfg: DictConfig, name: str) -> dict[str, Any]:
+    try:
+        max_steps = cfg.trainer.max_steps
+    except OmegaConfBaseException:
+        max_steps = None
+    return {
+        "name": name,
+        "overrides": _overrides(),
+        "cwd": os.getcwd(),
+        "job": job_id(),
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "birth": birth(os.getpid()),
+        "started": time.time(),
+        "state": "started",
+        "max_steps": max_steps if isinstance(max_steps, int) else None,
+    }
+
+
+def _overrides() -> list[str]:
+    return [str(word) for word in HydraConfig.get().overrides.task]
+
+
+def _is_trained(cfg: DictConfig) -> bool:
+    try:
+        return RunFolder(Path(str(cfg.runs)) / str(cfg.name)).step >= cfg.trainer.max_steps
+    except (ValueError, OSError):
+        return False
+
+
+def _told(error: Exception) -> str:
+    """One line; of an error of ours with its kind, which is half of what it says."""
+    ours = not isinstance(error, (HydraException, OmegaConfBaseException, ValueError, OSError))
+    text = f"{type(error).__name__}: {one_line(error)}" if ours else one_line(error)
+    return re.sub(r"\s+", " ", text)[:1000]
+
+
+def _write(file: Path, record: dict[str, Any]) -> None:
+    with contextlib.suppress(OSError):
+        write_text(file, json.dumps(record, indent=1))
