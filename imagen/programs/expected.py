@@ -44,7 +44,9 @@ def expected(file: Path) -> list[Expected]:
     sweep = yaml_of(file)
     try:
         words, cwd = sweep["hydra"]["overrides"]["task"], str(sweep["hydra"]["runtime"]["cwd"])
-        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        params = (sweep["hydra"].get("sweeper") or {}).get("params") or {}  # what an experiment sweeps by itself
+        words = [*(f"{key}={value}" for key, value in params.items()), *words]
+        if not all(isinstance(word, str) for word in words):
             raise TypeError
     except (KeyError, TypeError):
         raise ValueError(f"{file.name}: not what Hydra writes of a sweep") from None
@@ -66,6 +68,15 @@ def expected(file: Path) -> list[Expected]:
 def is_launching(word: str) -> bool:
     """Whether an override says how a sweep is launched, and nothing of its cells."""
     return re.match(r"[+~]*(launcher|hydra)\b", word) is not None
+
+
+def is_of_many(word: str) -> bool:
+    """Whether an override is of an experiment that is a sweep by itself."""
+    group, _, name = word.partition("=")
+    file = CONF / "experiment" / f"{name}.yaml"
+    if group != "experiment" or not NAME.fullmatch(name) or not file.is_file():
+        return False
+    return OmegaConf.select(OmegaConf.load(file), "hydra.mode") == "MULTIRUN"
 
 
 def plain_values(words: list[str]) -> dict[str, Any]:

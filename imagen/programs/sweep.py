@@ -11,7 +11,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from imagen.programs.build import program
-from imagen.programs.expected import is_launching
+from imagen.programs.expected import is_launching, is_of_many
 from imagen.programs.foreign import harmless, tail
 from imagen.programs.queued import log_of
 from imagen.programs.states import Cell, counted, find_cells
@@ -94,7 +94,8 @@ def again(cell: Cell) -> str | None:
         for word in cell.overrides
         if not is_launching(word)
     ]
-    command = shlex.join(["imagen-train", *words])
+    alone = ["hydra.mode=RUN"] if any(map(is_of_many, words)) else []
+    command = shlex.join(["imagen-train", *words, *alone])
     # what the words name may lie relative to where the sweep was begun
     elsewhere = cell.cwd is not None and cell.cwd != Path.cwd()
     return f"(cd {shlex.quote(str(cell.cwd))} && {command})" if elsewhere else command

@@ -137,6 +137,19 @@ def test_names_follow_groups_and_what_hydra_resolves(runs: Path, status: Callabl
     assert waiting == {"cosine_1", "cosine_2", "constant_1", "constant_2"}
 
 
+def test_an_experiment_that_is_a_sweep_by_itself(runs: Path, status: Callable[..., str]) -> None:
+    shutil.rmtree(runs / ".cells")
+    file = runs / "multirun.yaml"
+    sweep = yaml.safe_load(file.read_text())
+    sweep["hydra"]["sweeper"]["params"] = {"text": "hashed_words,minilm_1", "seed": "0,1"}
+    sweep["hydra"]["overrides"]["task"] = ["experiment=text_vs_unet_mini", "data.train=x"]
+    file.write_text(yaml.safe_dump(sweep))
+    waiting = {name for name, row in rows(status(runs)).items() if row[0] == "waits"}
+    assert waiting == {f"{text}-w32-s{seed}" for text in ("hashed_words", "minilm_1") for seed in (0, 1)}
+    cell = Cell("x", runs / "x", overrides=["experiment=text_vs_unet_mini", "text=minilm_1"])
+    assert str(program.again(cell)).endswith("text=minilm_1 hydra.mode=RUN"), "one cell, not all again"
+
+
 def test_a_cell_runs_while_its_process_lives_and_was_killed_when_it_does_not(
     runs: Path, status: Callable[..., str]
 ) -> None:
