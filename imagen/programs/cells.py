@@ -32,7 +32,8 @@ BUSY = "is in use by another process"
 
 @contextlib.contextmanager
 def recorded(cfg: DictConfig) -> Iterator[None]:
-    """Write down that this run starts, and how it ends. A record that cannot be written stops no run."""
+    """Write down that this run starts, and how it ends. A record that cannot be written stops no run, and a wrong command that is
+    none of a sweep's makes no folder for it."""
     file = _file(cfg) if first_process() else None
     if file is None:
         yield
@@ -40,7 +41,9 @@ def recorded(cfg: DictConfig) -> Iterator[None]:
     before: dict[str, Any] = {}
     with contextlib.suppress(ValueError):
         before = read_json(file, "")
-    _write(file, {"parameters": before.get("parameters"), **_started(cfg, file.stem)})
+    of_many = HydraConfig.get().mode == RunMode.MULTIRUN or job_id() is not None
+    if of_many or file.parent.parent.is_dir():
+        _write(file, {"parameters": before.get("parameters"), **_started(cfg, file.stem)})
     try:
         yield
     except Exception as error:
@@ -59,6 +62,14 @@ def tell(file: Path, **more: Any) -> None:
     """Add to a record."""
     with contextlib.suppress(ValueError):
         _write(file, {**read_json(file, ""), **more})
+
+
+def tell_begun(cfg: DictConfig, **more: Any) -> None:
+    """Now that the run has its folder: the record of its start, if there was no place for it before, and more."""
+    if first_process() and (file := _file(cfg)) is not None:
+        if not file.exists():
+            _write(file, _started(cfg, file.stem))
+        tell(file, **more)
 
 
 def record_of(runs: Path, name: str) -> Path:
@@ -80,9 +91,12 @@ def _file(cfg: DictConfig) -> Path | None:
     """Where the record goes; None when not even the folder of the runs is known, or a start that is no cell has no
     name."""
     try:
-        runs = Path(str(cfg.runs))
+        given = cfg.runs
     except OmegaConfBaseException:
         return None
+    if not isinstance(given, str) or not given.strip() or "://" in given:
+        return None
+    runs = Path(given)
     try:
         name = str(cfg.name)
     except OmegaConfBaseException:

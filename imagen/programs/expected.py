@@ -44,7 +44,9 @@ def expected(file: Path) -> list[Expected]:
     sweep = yaml_of(file)
     try:
         words, cwd = sweep["hydra"]["overrides"]["task"], str(sweep["hydra"]["runtime"]["cwd"])
-        params = (sweep["hydra"].get("sweeper") or {}).get("params") or {}  # what an experiment sweeps by itself
+        params = (sweep["hydra"].get("sweeper") or {}).get(
+            "params"
+        ) or {}  # what an experiment sweeps by itself
         words = [*(f"{key}={value}" for key, value in params.items()), *words]
         if not all(isinstance(word, str) for word in words):
             raise TypeError

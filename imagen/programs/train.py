@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from imagen.programs.allocation import keep_large_blocks
 from imagen.programs.build import CONF, build, build_optional, program
-from imagen.programs.cells import record_of, recorded, tell
+from imagen.programs.cells import recorded, tell_begun
 from imagen.programs.version import code_version
 from imagen.training.requeue import Requeue
 from imagen.training.run_folder import RunFolder, first_process
@@ -93,8 +93,7 @@ def train(cfg: DictConfig, plain: dict[str, Any], folder: RunFolder, parts: Part
         "pairs": data.pairs,
         "code": code_version(),
     }
-    if first_process():
-        tell(record_of(Path(cfg.runs), str(cfg.name)), parameters=told["parameters"])
+    tell_begun(cfg, parameters=told["parameters"])
     loggers = [logger.start(str(cfg.name), folder.path, told)] if logger and first_process() else []
     try:
         return training.fit(stage, data, folder, previews, loggers, requeue, arithmetic)

@@ -394,6 +394,9 @@ class TestRecords:
     ) -> None:
         words = [*QUIET, f"runs={tmp_path}/r", "data.train=x"]
         assert called(training.main, *words, "name=a", "seed=x")[0] == 2
+        assert not (tmp_path / "r").exists(), "a wrong command makes no folder"
+        (tmp_path / "r").mkdir()
+        assert called(training.main, *words, "name=a", "seed=x")[0] == 2
         record = json.loads((tmp_path / "r/.cells/a.json").read_text())
         assert (record["state"], record["error"]) == ("failed", "seed=x: must be a whole number")
         assert (record["host"], record["pid"], record["max_steps"]) == (socket.gethostname(), os.getpid(), 5)
