@@ -11,11 +11,11 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from imagen.programs.build import program
-from imagen.programs.expected import is_launching, is_of_many
-from imagen.programs.foreign import harmless, tail
-from imagen.programs.queued import log_of
-from imagen.programs.states import Cell, counted, find_cells
-from imagen.programs.sweep_table import aligned, preview, table_of, write_table
+from imagen.programs.sweeps.expected import is_launching, is_of_many
+from imagen.programs.sweeps.foreign import harmless, tail
+from imagen.programs.sweeps.queued import log_of
+from imagen.programs.sweeps.states import Cell, counted, find_cells
+from imagen.programs.sweeps.table import aligned, preview, table_of, write_table
 
 LOG = 64_000  # bytes of a log that are looked at, from its end
 METRICS = 64_000  # and of metrics.jsonl, where the last loss is

@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from imagen.programs.allocation import keep_large_blocks
 from imagen.programs.build import CONF, build, build_optional, program
-from imagen.programs.cells import recorded, tell_begun
+from imagen.programs.sweeps.cells import recorded, tell_begun
 from imagen.programs.version import code_version
 from imagen.training.requeue import Requeue
 from imagen.training.run_folder import RunFolder, first_process

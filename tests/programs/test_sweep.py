@@ -20,11 +20,11 @@ from imagen.data.prepare.embedding import embed
 from imagen.data.prepare.preparing import prepare
 from imagen.data.sources.shapes import Shapes
 from imagen.files import locked
-from imagen.programs import cells
 from imagen.programs import sweep as program
 from imagen.programs import train as training
-from imagen.programs.queued import Job
-from imagen.programs.states import Cell
+from imagen.programs.sweeps import cells
+from imagen.programs.sweeps.queued import Job
+from imagen.programs.sweeps.states import Cell
 from imagen.text import HashedWords
 
 Called = Callable[..., tuple[int, str, str]]
@@ -58,7 +58,7 @@ def status(called: Called, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str
     """status(folder): what it says, on a machine without SLURM unless told what squeue says."""
 
     def say(folder: Path, *more: str, queue: dict[str, Any] | None = None) -> str:
-        monkeypatch.setattr("imagen.programs.states.queue", lambda: queue)
+        monkeypatch.setattr("imagen.programs.sweeps.states.queue", lambda: queue)
         code, out, err = called(program.main, "status", str(folder), *more)
         assert (code, err) == (0, "")
         return out

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from imagen.files import write_text
-from imagen.programs.expected import plain_values
-from imagen.programs.foreign import harmless, object_of, yaml_of
-from imagen.programs.states import Cell
+from imagen.programs.sweeps.expected import plain_values
+from imagen.programs.sweeps.foreign import harmless, object_of, yaml_of
+from imagen.programs.sweeps.states import Cell
 from imagen.training.run_folder import flat
 
 FIRST = ("name", "state", "step", "seconds", "parameters")

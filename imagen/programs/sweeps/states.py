@@ -1,6 +1,6 @@
 """The cells of a folder of runs, which are its runs and those that are to come, and what has become of each.
 
-Three things know of them: the records that imagen-train leaves (imagen/programs/cells.py), the runs' own folders, and
+Three things know of them: the records that imagen-train leaves (imagen/programs/sweeps/cells.py), the runs' own folders, and
 Hydra's multirun.yaml, which says what the last sweep is made of. Nothing is changed, and nothing in them is run.
 """
 
@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from imagen.files import NAME
-from imagen.programs.cells import RECORDS, birth
-from imagen.programs.expected import Expected, expected
-from imagen.programs.foreign import harmless, object_of, tail, yaml_of
-from imagen.programs.queued import JOB, Job, queue
+from imagen.programs.sweeps.cells import RECORDS, birth
+from imagen.programs.sweeps.expected import Expected, expected
+from imagen.programs.sweeps.foreign import harmless, object_of, tail, yaml_of
+from imagen.programs.sweeps.queued import JOB, Job, queue
 from imagen.training.run_folder import flat
 
 STATES = ("waits", "runs", "done", "stopped", "failed", "unreadable")

@@ -21,8 +21,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from imagen.files import NAME
 from imagen.programs.build import CONF
-from imagen.programs.foreign import yaml_of
-from imagen.programs.queued import jobs_of
+from imagen.programs.sweeps.foreign import yaml_of
+from imagen.programs.sweeps.queued import jobs_of
 
 MOST = 10_000  # cells
 
