@@ -23,7 +23,7 @@ PROMPTS = [
     for color in ("red", "blue")
     for shape in ("circles", "stars", "squares", "triangles")
 ]
-ROUNDS = 3
+ROUNDS = 2
 
 
 def command(name: str, *words: str) -> None:
@@ -40,18 +40,18 @@ def command(name: str, *words: str) -> None:
 def seconds(name: str, split: list[str]) -> float:
     """Of the second preview of a fresh run."""
     words = [
-        "experiment=shapes16",
+        "experiment=flowers64_cpu",
         f"name={name}",
         f"runs={OUT}/previews",
         f"data.train={OUT}/shapes",
-        "data.memory=false",
+        "data.live=true",
     ]
     words += [
         "trainer=cpu",
         "trainer.max_steps=2",
         "trainer.progress=false",
         "previews.every=1",
-        "previews.steps=24",
+        "previews.steps=4",
     ]
     words += [
         "data.batch_size=4",

@@ -28,7 +28,7 @@ from imagen.progress import bar
 from imagen.training.loggers import log_previews
 from imagen.training.run_folder import RunFolder
 from imagen.training.stage import Stage
-from imagen.training.strategies import sharded_again
+from imagen.training.strategies import gathered_once
 
 Sampler = Callable[..., Tensor]
 
@@ -244,7 +244,7 @@ def averaged(trainer: Trainer, stage: Stage) -> Iterator[None]:
         torch.no_grad(),
         trainer.precision_plugin.forward_context(),
         stage.ema.swapped(stage.denoiser.net),
-        sharded_again(stage.denoiser),
+        gathered_once(stage.denoiser),
     ):
         yield
 

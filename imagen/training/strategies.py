@@ -134,12 +134,16 @@ def shard(denoiser: Denoiser, mesh: DeviceMesh, half: bool, offload: bool) -> No
 
 
 @contextmanager
-def sharded_again(denoiser: Denoiser) -> Iterator[None]:
-    """What was computed in between leaves no gathered weights behind: those of the root stay otherwise, until a backward
-    pass."""
+def gathered_once(denoiser: Denoiser) -> Iterator[None]:
+    """What is computed in between gathers each block's weights once and keeps them, and leaves none behind. Sampling evaluates the
+    network many times, when there are no activations of training to make room for."""
+    blocks = [module for module in denoiser.modules() if isinstance(module, FSDPModule)]
+    for block in blocks:
+        block.set_reshard_after_forward(False, recurse=False)
     try:
         yield
     finally:
-        for module in denoiser.modules():
-            if isinstance(module, FSDPModule):
-                module.reshard()
+        for block in blocks:
+            # the root keeps its own from the forward to the backward pass, as FSDP has it
+            block.set_reshard_after_forward(block is not denoiser, recurse=False)
+            block.reshard()
