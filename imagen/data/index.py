@@ -34,11 +34,13 @@ NUMBERS = ("samples", "captions", "bytes")
 @dataclass(frozen=True)
 class Places:
     """Where the n pairs of a tar lie. `starts`, `ends` (n,) int64: bytes of the tar. `first_caption` (n,) int64: pair
-    i has the captions first_caption[i] and on of all that its tar has."""
+    i has the captions first_caption[i] and on of all that its tar has. `since`: when its index was written, in ns; None
+    without one."""
 
     starts: np.ndarray
     ends: np.ndarray
     first_caption: np.ndarray
+    since: int | None = None
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -68,6 +70,14 @@ def read_places(path: Path, dropped: tuple[int, ...]) -> Places:
     return _places(path, dropped, (now.st_mtime_ns, now.st_size))
 
 
+@lru_cache(maxsize=64)
+def read_digests(path: Path, dropped: tuple[int, ...], since: int) -> list[str]:
+    """The digests of the pictures of the pairs that `read_places` gives, of an index written at `since`. ValueError when it
+    is damaged."""
+    digests, gone = read_shard_index(path)["pairs"]["digests"], set(dropped)
+    return [digest for number, digest in enumerate(digests) if number not in gone]
+
+
 @lru_cache(maxsize=64)  # a shuffle window is read together; a whole data set's would not fit
 def _places(path: Path, dropped: tuple[int, ...], state: tuple[int, int]) -> Places:
     index = read_json(path, AGAIN)
@@ -78,7 +88,7 @@ def _places(path: Path, dropped: tuple[int, ...], state: tuple[int, int]) -> Pla
             raise ValueError
         found = places(*lists)
         kept = np.delete(np.arange(len(found)), list(dropped))
-        return Places(found.starts[kept], found.ends[kept], found.first_caption[kept])
+        return Places(found.starts[kept], found.ends[kept], found.first_caption[kept], state[0])
     except (KeyError, TypeError, ValueError, IndexError, OverflowError):
         raise ValueError(f"{path} is damaged (its places are none); {AGAIN}") from None
 

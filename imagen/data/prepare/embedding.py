@@ -102,7 +102,7 @@ def _embedded(folder: Path, shard: Index, encoder: TextEncoder, cache: Cache | N
         there = embeddings(shard["name"])
         made = embeddings.path(shard["name"]).stat().st_mtime_ns
         path = shard_of(folder, shard, cache).path
-        changed = path.stat().st_mtime_ns if isinstance(path, Path) else 0  # at an address: as it was indexed
+        changed = path.stat().st_ctime_ns if isinstance(path, Path) else 0  # at an address: as it was indexed
     except (ValueError, OSError):
         return False
     return len(there) == shard["captions"] and there.tar == shard.get("sha256") and changed < made
