@@ -26,9 +26,10 @@ from typing import Any
 import braceexpand
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
+from imagen.data.address import is_address
 from imagen.data.index import AGAIN, Places, digest, path_of, places, read_digests, read_places, splits_of
 from imagen.data.members import picture_of, plain_pair, scan
-from imagen.data.remote import Cache, Lost, Remote, is_address, names_tars, place_of
+from imagen.data.remote import Cache, Lost, Remote, names_tars, place_of
 from imagen.data.sources.source import BadPair
 from imagen.progress import bar
 

@@ -83,6 +83,13 @@ def test_prepare_makes_again_what_is_gone_or_cut(
     assert content(folder) == before
 
 
+def led_to(index: dict[str, Any], url: str) -> dict[str, Any]:
+    """An index of which a tar lies elsewhere."""
+    train = index["splits"]["train"]
+    shards = [{**train["shards"][0], "url": url}, *train["shards"][1:]]
+    return {**index, "splits": {**index["splits"], "train": {**train, "shards": shards}}}
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -90,6 +97,23 @@ def test_prepare_makes_again_what_is_gone_or_cut(
         lambda index: {},
         lambda index: {"splits": 5},
         lambda index: {"splits": {"train": {}}},
+        lambda index: {**index, "splits": {}},
+        lambda index: {**index, "splits": {"../x": index["splits"]["train"]}},
+        lambda index: {**index, "splits": {"train": {**index["splits"]["train"], "shards": []}}},
+        lambda index: {**index, "splits": {"train": {**index["splits"]["train"], "captions_left_out": "x"}}},
+        lambda index: {**index, "splits": {"train": {**index["splits"]["train"], "bytes": 10**400}}},
+        lambda index: {**index, "left_out": {"k": 10**400}},
+        lambda index: {**index, "left_out": {"k": True}},
+        lambda index: {**index, "examples": {"k": [5]}},
+        lambda index: {**index, "unusable": None},
+        lambda index: {**index, "unusable": {"pairs": 5, "rows": 4, "first": "x"}},
+        lambda index: {**index, "unusable": {"pairs": -1, "rows": 4, "first": "x"}},
+        lambda index: {**index, "unusable": {"pairs": 1, "rows": 10**400, "first": "x"}},
+        lambda index: {**index, "unusable": {"pairs": 1, "rows": 4, "first": 5}},
+        lambda index: led_to(index, "x" * 5000),
+        lambda index: led_to(index, "/a/" + "x" * 256),
+        lambda index: led_to(index, "s3://x/" + "x" * 100_000),
+        lambda index: led_to(index, "a\0b"),
         lambda index: {**index, "left_out": 5},
         lambda index: {**index, "left_out": {"k": "x"}},
         lambda index: {**index, "examples": {"k": 5}},
@@ -104,7 +128,7 @@ def test_a_damaged_index_is_named(folder: Path, change: Callable[[dict], Any]) -
     path = folder / "index.json"
     before = content(folder)
     path.write_text(json.dumps(change(json.loads(path.read_text()))))
-    for use in (opened, again):
+    for use in (opened, again, lambda folder: embed(folder, [ENCODER])):
         with pytest.raises(ValueError, match=r"index.json is damaged \(.*\); delete it and prepare again"):
             use(folder)
     path.unlink()

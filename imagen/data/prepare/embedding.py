@@ -7,11 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event, Lock
 
+from imagen.data.address import is_address
 from imagen.data.index import AGAIN, Index, path_of, read_places, splits_of
 from imagen.data.members import scan
 from imagen.data.prepare.claim import alone
 from imagen.data.prepare.disk import room
-from imagen.data.remote import Cache, is_address
+from imagen.data.remote import Cache
 from imagen.data.shards import shard_of
 from imagen.progress import bar
 from imagen.text import TextEncoder, open_embeddings, write_embeddings
