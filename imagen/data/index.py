@@ -7,7 +7,7 @@
                           "captions", "sizes", "digests"}}
 
 samples, captions, bytes are counts; `dropped` are the numbers of a shard's pairs that equal earlier ones; `unusable` is
-there if any pair was: {"pairs", "rows", "first"}, how many of how many, and one of them. `pairs` has a list for each, a
+{"pairs", "rows", "first"}, how many of how many, and one of them. `pairs` has a list for each, a
 number a pair: its members are the bytes starts to ends of the tar; it has so many captions; the picture is sizes =
 [width, height] pixels and has the digest of its bytes.
 """
@@ -23,22 +23,27 @@ from typing import Any
 
 import numpy as np
 
+from imagen.data.address import is_address
 from imagen.data.remote import Lost, Remote
 from imagen.files import NAME, read_json, write_text
 
 Index = dict[str, Any]
 AGAIN = "delete it and prepare again"
 NUMBERS = ("samples", "captions", "bytes")
+MOST = 10**18  # of any of them
+LONGEST = 65536  # characters of an address; of a path few systems take 4096 bytes, or 255 of one of its names
 
 
 @dataclass(frozen=True)
 class Places:
     """Where the n pairs of a tar lie. `starts`, `ends` (n,) int64: bytes of the tar. `first_caption` (n,) int64: pair
-    i has the captions first_caption[i] and on of all that its tar has."""
+    i has the captions first_caption[i] and on of all that its tar has. `since`: when its index was written, in ns; None
+    without one."""
 
     starts: np.ndarray
     ends: np.ndarray
     first_caption: np.ndarray
+    since: int | None = None
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -68,6 +73,14 @@ def read_places(path: Path, dropped: tuple[int, ...]) -> Places:
     return _places(path, dropped, (now.st_mtime_ns, now.st_size))
 
 
+@lru_cache(maxsize=64)
+def read_digests(path: Path, dropped: tuple[int, ...], since: int) -> list[str]:
+    """The digests of the pictures of the pairs that `read_places` gives, of an index written at `since`. ValueError when it
+    is damaged."""
+    digests, gone = read_shard_index(path)["pairs"]["digests"], set(dropped)
+    return [digest for number, digest in enumerate(digests) if number not in gone]
+
+
 @lru_cache(maxsize=64)  # a shuffle window is read together; a whole data set's would not fit
 def _places(path: Path, dropped: tuple[int, ...], state: tuple[int, int]) -> Places:
     index = read_json(path, AGAIN)
@@ -78,7 +91,7 @@ def _places(path: Path, dropped: tuple[int, ...], state: tuple[int, int]) -> Pla
             raise ValueError
         found = places(*lists)
         kept = np.delete(np.arange(len(found)), list(dropped))
-        return Places(found.starts[kept], found.ends[kept], found.first_caption[kept])
+        return Places(found.starts[kept], found.ends[kept], found.first_caption[kept], state[0])
     except (KeyError, TypeError, ValueError, IndexError, OverflowError):
         raise ValueError(f"{path} is damaged (its places are none); {AGAIN}") from None
 
@@ -119,24 +132,43 @@ def _read_index(path: Path) -> Index:
     index = read_json(path, AGAIN)
     try:
         shards = [shard for split in index["splits"].values() for shard in split["shards"]]
+        # there is none without a shard
+        fit = bool(shards) and all(split["shards"] for split in index["splits"].values())
+        fit = fit and all(NAME.fullmatch(name) for name in index["splits"])
         parts = [*shards, *index["splits"].values()]
-        fit = all(type(part[k]) is int and part[k] >= 0 for part in parts for k in NUMBERS)
+        fit = fit and all(_count(part[k]) for part in parts for k in NUMBERS)
+        fit = fit and all(_count(split.get("captions_left_out", 0)) for split in index["splits"].values())
         fit = fit and all(NAME.fullmatch(shard["name"]) for shard in shards)
         # each pair has a header of its own at least
         fit = fit and all(shard["samples"] * 512 <= shard["bytes"] for shard in shards)
         fit = fit and all(type(row) is int for shard in shards for row in shard.get("dropped", ()))
-        fit = fit and all(
-            isinstance(shard.get("url", "x"), str) and shard.get("url", "x") for shard in shards
-        )
-        fit = fit and all(type(count) is int for count in index["left_out"].values())
-        fit = fit and all(isinstance(some, list) for some in index.get("examples", {}).values())
-        if (bad := index.get("unusable")) is not None:
-            fit = fit and type(bad["pairs"]) is type(bad["rows"]) is int and isinstance(bad["first"], str)
+        fit = fit and all(isinstance(shard.get("sha256", ""), str) for shard in shards)
+        fit = fit and all(_leads_somewhere(shard["url"]) for shard in shards if "url" in shard)
+        fit = fit and all(_count(count) for count in index["left_out"].values())
+        some = list(index.get("examples", {}).values())
+        fit = fit and all(isinstance(texts, list) for texts in some)
+        fit = fit and all(isinstance(text, str) for texts in some for text in texts)
+        if "unusable" in index:
+            bad = index["unusable"]
+            fit = fit and _count(bad["pairs"]) and _count(bad["rows"]) and bad["pairs"] <= bad["rows"]
+            fit = fit and isinstance(bad["first"], str)
     except (KeyError, TypeError, AttributeError):
         fit = False
     if not fit:
         raise ValueError(f"{path} is damaged (it does not list splits and their shards); {AGAIN}")
     return index
+
+
+def _count(number: Any) -> bool:
+    return type(number) is int and 0 <= number < MOST
+
+
+def _leads_somewhere(url: Any) -> bool:
+    """Whether that can be an address, or a path that a file may have."""
+    if not isinstance(url, str) or not url or "\0" in url or len(url) > LONGEST:
+        return False
+    path = url.encode("utf-8", "surrogatepass")
+    return is_address(url) or (len(path) < 4096 and all(len(name) <= 255 for name in path.split(b"/")))
 
 
 def splits_of(folder: Path | Remote, option: str) -> dict[str, Any]:

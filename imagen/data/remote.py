@@ -28,6 +28,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, TypeVar
 from urllib.parse import quote, urlsplit
 
+from imagen.data.address import is_address
+
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 NEEDS = {"https": "aiohttp", "http": "aiohttp", "s3": "s3fs", "gs": "gcsfs", "hf": "huggingface_hub"}
@@ -73,6 +75,8 @@ class Cache:
                 raise ValueError(f"{name}={value}: give a number above 0")
         if not pause >= 0:
             raise ValueError(f"pause={pause}: give at least 0 seconds")
+        if is_address(folder):
+            raise ValueError(f"folder={folder}: give a path on a disk of this machine, and no address")
         self.folder, self.max_bytes = Path(folder).expanduser(), int(max_gb * 1e9)
         self.tries, self.pause, self.timeout, self.pipes = tries, pause, timeout, pipes
         self._failed: dict[str, tuple[float, str, bool]] = {}
@@ -84,7 +88,7 @@ class Cache:
             if not self.pipes:
                 raise ValueError(f"{option}={url}: runs a shell command: give cache.pipes=true to allow it")
             return
-        protocol = url.partition("://")[0]
+        protocol = url.partition(":")[0]
         if protocol not in NEEDS:
             known = ", ".join(f"{name}://" for name in NEEDS)
             raise ValueError(f"{option}={url}: {protocol}:// is not known: give {known} or pipe:COMMAND")
@@ -293,11 +297,6 @@ class Remote:
     def stat(self) -> os.stat_result:
         """Of the copy: st_size is the file's."""
         return self.read(Path.stat)
-
-
-def is_address(where: object) -> bool:
-    """Whether that is an address, known or not, and no path."""
-    return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://|pipe:", str(where)) is not None
 
 
 def names_tars(url: str) -> bool:

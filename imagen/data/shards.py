@@ -19,15 +19,17 @@ import os
 import re
 import tarfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import braceexpand
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
-from imagen.data.index import AGAIN, Places, digest, path_of, places, read_places, splits_of
-from imagen.data.members import plain_pair, scan
-from imagen.data.remote import Cache, Lost, Remote, is_address, names_tars, place_of
+from imagen.data.address import is_address
+from imagen.data.index import AGAIN, Places, digest, path_of, places, read_digests, read_places, splits_of
+from imagen.data.members import picture_of, plain_pair, scan
+from imagen.data.remote import Cache, Lost, Remote, names_tars, place_of
 from imagen.data.sources.source import BadPair
 from imagen.progress import bar
 
@@ -93,10 +95,15 @@ class Shard:
 
     def read(self, row: int) -> dict[str, Any]:
         """Pair `row` as WebDataset has it: {"__key__": ..., "png": bytes, "txt": bytes, "json": bytes}.
-        BadPair when the tar is broken there, or gone."""
-        start, end = int(self.places.starts[row]), int(self.places.ends[row])
+        BadPair when the tar is broken there, or gone. ValueError when it is another one than was indexed.
+
+        A tar that nothing was done to since it was indexed has a change time before that. Of another, which may be a mere
+        copy of the folder, each picture is held against its digest: a hash of all of it would take a start hours."""
+        places = self.places
+        start, end = int(places.starts[row]), int(places.ends[row])
         try:
             with self.path.open("rb", buffering=0) as file:
+                younger = places.since is not None and os.fstat(file.fileno()).st_ctime_ns >= places.since
                 if (size := file.seek(0, 2)) < end:
                     raise BadPair("broken tar", f"{self.path} has {size} bytes, and the pair ends at {end}")
                 file.seek(start)
@@ -105,6 +112,17 @@ class Shard:
             raise _missing(error) from error
         except OSError as error:
             raise BadPair("missing shard", f"{self.path}: {error.strerror}") from error
+        if places.since is None or not younger or not isinstance(self.path, Path):
+            return self._sample(data, start)
+        with suppress(BadPair):
+            sample = self._sample(data, start)
+            if digest(picture_of(sample)) == read_digests(self._index, self._dropped, places.since)[row]:
+                return sample
+        raise ValueError(
+            f"{self.path} is another one than was indexed, of the same size: run imagen-prepare again"
+        )
+
+    def _sample(self, data: bytes, start: int) -> dict[str, Any]:
         if (sample := plain_pair(data)) is not None:
             return sample
         try:

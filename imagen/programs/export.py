@@ -130,8 +130,6 @@ def read_run(folder: Path, length: float | None = None) -> Run:
         raise ValueError(f"{config_file}: stage.resolution={resolution!r:.80}: must be a whole number")
     checkpoint = read_checkpoint(run.checkpoint)
     saved, weights = checkpoint["imagen"], checkpoint["ema"]["weights"]
-    if length is not None:
-        weights, _ = of_length(folder / "averages", length, checkpoint["global_step"])
     if (of := (saved["stage"], saved["resolution"])) != (name, resolution):
         raise ValueError(
             f"{run.checkpoint}: of stage {of[0]!s:.80} at {of[1]!s:.80}, but {config_file} is of {name} at {resolution}"
@@ -140,6 +138,8 @@ def read_run(folder: Path, length: float | None = None) -> Run:
     net = empty_network(network, len(weights), f"{run.checkpoint}: network")
     if problem := differences(shapes(net.state_dict()), shapes(weights)):
         raise ValueError(f"{run.checkpoint}: EMA weights do not fit the network: {problem}")
+    if length is not None:
+        weights, _ = of_length(folder / "averages", length, checkpoint["global_step"], shapes(weights))
     for key, tensor in weights.items():
         sound(tensor, f"{run.checkpoint}: EMA weights: {key}")
     restored: TextEncoder = restore(encoder, ENCODERS, f"{config_file}: text")

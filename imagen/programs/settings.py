@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
+from imagen.data.address import is_address
 from imagen.files import NAME
 from imagen.programs.typed import Rule
 
@@ -28,7 +29,11 @@ Device = Annotated[
 ]
 Local = Annotated[
     # of an address a path would make folders here
-    Path, Rule("a path on a disk of this machine, and no address", lambda path: "://" not in path)
+    Path,
+    Rule(
+        "a path on a disk of this machine, and no address",
+        lambda path: not is_address(path) and "://" not in path,
+    ),
 ]
 Interval = Annotated[
     list[float] | list[list[float] | None],
@@ -89,8 +94,8 @@ class Inspect(TypedDict):
 class Dashboard(TypedDict):
     """conf/dashboard.yaml"""
 
-    runs: Path
-    out: Path
+    runs: Local
+    out: Local
     wandb: bool
     project: str | None
     entity: str | None
@@ -164,9 +169,9 @@ class Sample(TypedDict):
     release: Local
     out: Local
     prompts: Any
-    prompts_file: Path | None
+    prompts_file: Local | None
     seeds: Any
-    picture: Path | None
+    picture: Local | None
     guidance: float | list[float] | None
     steps: Count | list[Count] | None
     noise_augmentation: Share | list[Share] | None
@@ -183,8 +188,8 @@ class SweepAction(TypedDict):
     """conf/sweep.yaml"""
 
     action: Literal["status", "collect"]
-    dir: Path
-    out: Path | None
+    dir: Local
+    out: Local | None
     lines: Natural
 
 

@@ -193,7 +193,8 @@ class ShardEmbeddings:
         `caption`."""
         if index >= len(self) or self.hashes[index] != caption_hash(caption):
             raise ValueError(
-                f"{self.path} was made of other captions than its shard has now (sample {index}): delete it"
+                f"{self.path} was made of other captions than its shard has now (sample {index}): delete it and run "
+                "imagen-prepare again"
             )
         return self[index]
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+SHORTEST = 1e-6  # a step of a million; the exponent of far shorter ones is no number any more
 LONGEST = 0.28  # of the profile that weighs all steps alike: 12 ** -0.5
 
 
@@ -23,10 +24,10 @@ class Profile(NamedTuple):
 
 
 def gamma_of(length: float) -> float:
-    """The exponent of the profile of a length in (0, 0.28]. ValueError for others."""
-    if not 0 < length <= LONGEST:
+    """The exponent of the profile of a length in [1e-06, 0.28]. ValueError for others."""
+    if not SHORTEST <= length <= LONGEST:
         raise ValueError(
-            f"{length:g} is no length of an average: give a share of training above 0, up to {LONGEST}"
+            f"{length:g} is no length of an average: give a share of training from {SHORTEST:g} to {LONGEST}"
         )
     least = length**-2
     roots = np.roots([1, 7, 16 - least, 12 - least])  # of length^2 (g + 2)^2 (g + 3) = g + 1

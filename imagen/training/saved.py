@@ -33,6 +33,8 @@ def read_checkpoint(path: Path, whole: bool = True) -> dict[str, Any]:
         except ValueError as error:
             raise ValueError(f"{error}; {REMEDY}") from None
     else:
+        if not path.is_file():  # of a pipe nobody may ever write the other end
+            raise ValueError(f"{path}: no plain file; {REMEDY}")
         _check_whole(path)
         try:
             checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
@@ -106,10 +108,14 @@ def _problem(checkpoint: Any) -> str:
         return "ema has no weights or updates"
     for what, weights in (("ema.weights", ema["weights"]), ("state_dict", checkpoint["state_dict"])):
         for name, tensor in weights.items():
-            if not isinstance(name, str) or not (isinstance(tensor, Rows) or _plain(tensor)):
+            if not isinstance(name, str) or not (isinstance(tensor, Rows) or plain_tensor(tensor)):
                 return f"{what}: {name!s:.80} is not a tensor"
     return ""
 
 
-def _plain(tensor: Any) -> bool:
-    return isinstance(tensor, Tensor) and tensor.layout == torch.strided and tensor.device.type == "cpu"
+def plain_tensor(tensor: Any) -> bool:
+    """Whether that is a tensor in memory that has each of its numbers: one that is expanded asks for any number of them
+    once something is made of it."""
+    if not isinstance(tensor, Tensor) or tensor.layout != torch.strided or tensor.device.type != "cpu":
+        return False
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()

@@ -10,6 +10,7 @@ import errno
 import math
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,7 +43,9 @@ class Rows:
                 if self.name not in file.keys():  # noqa: SIM118
                     continue
                 part = file.get_slice(self.name)
-                count = part.get_shape()[0]
+                count, *rest = part.get_shape() or [0, 0]
+                if rest != [*self.shape[1:]]:
+                    break
                 if at < stop and at + count > start:
                     parts.append(part[max(start - at, 0) : min(stop - at, count)])
                 at += count
@@ -119,7 +122,11 @@ def writing(folder: Path) -> Iterator[None]:
 def read(folder: Path, whole: bool) -> dict[str, Any]:
     """The checkpoint in a folder as one process would have saved it; sharded tensors are `Rows` unless `whole`.
 
-    ValueError when a file is missing or damaged, or plain.ckpt holds more than plain containers and tensors."""
+    ValueError when a file is missing or damaged or leads elsewhere, or plain.ckpt holds more than plain containers and
+    tensors."""
+    if folder.is_symlink() or not folder.is_dir():
+        raise ValueError(f"{folder}: no plain folder")
+    _refuse_special(folder / PLAIN)
     try:
         saved = torch.load(folder / PLAIN, map_location="cpu", weights_only=True)
         world, checkpoint = saved["world"], saved["checkpoint"]
@@ -193,7 +200,19 @@ def replicated_like(value: Tensor, like: Tensor) -> Tensor:
     )
 
 
+def _refuse_special(path: Path) -> None:
+    """ValueError for what would be followed elsewhere, or waited for without end: links, pipes, devices."""
+    try:
+        if stat.S_ISREG(path.lstat().st_mode):
+            return
+        reason = "no plain file"
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    raise ValueError(f"{path}: missing or damaged ({reason})")
+
+
 def _opened(path: Path) -> Any:
+    _refuse_special(path)
     try:
         return safe_open(path, "pt")
     except (OSError, SafetensorError) as error:

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import tarfile
 import zlib
 from collections.abc import Callable
@@ -82,6 +83,13 @@ def test_prepare_makes_again_what_is_gone_or_cut(
     assert content(folder) == before
 
 
+def led_to(index: dict[str, Any], url: str) -> dict[str, Any]:
+    """An index of which a tar lies elsewhere."""
+    train = index["splits"]["train"]
+    shards = [{**train["shards"][0], "url": url}, *train["shards"][1:]]
+    return {**index, "splits": {**index["splits"], "train": {**train, "shards": shards}}}
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -89,6 +97,23 @@ def test_prepare_makes_again_what_is_gone_or_cut(
         lambda index: {},
         lambda index: {"splits": 5},
         lambda index: {"splits": {"train": {}}},
+        lambda index: {**index, "splits": {}},
+        lambda index: {**index, "splits": {"../x": index["splits"]["train"]}},
+        lambda index: {**index, "splits": {"train": {**index["splits"]["train"], "shards": []}}},
+        lambda index: {**index, "splits": {"train": {**index["splits"]["train"], "captions_left_out": "x"}}},
+        lambda index: {**index, "splits": {"train": {**index["splits"]["train"], "bytes": 10**400}}},
+        lambda index: {**index, "left_out": {"k": 10**400}},
+        lambda index: {**index, "left_out": {"k": True}},
+        lambda index: {**index, "examples": {"k": [5]}},
+        lambda index: {**index, "unusable": None},
+        lambda index: {**index, "unusable": {"pairs": 5, "rows": 4, "first": "x"}},
+        lambda index: {**index, "unusable": {"pairs": -1, "rows": 4, "first": "x"}},
+        lambda index: {**index, "unusable": {"pairs": 1, "rows": 10**400, "first": "x"}},
+        lambda index: {**index, "unusable": {"pairs": 1, "rows": 4, "first": 5}},
+        lambda index: led_to(index, "x" * 5000),
+        lambda index: led_to(index, "/a/" + "x" * 256),
+        lambda index: led_to(index, "s3://x/" + "x" * 100_000),
+        lambda index: led_to(index, "a\0b"),
         lambda index: {**index, "left_out": 5},
         lambda index: {**index, "left_out": {"k": "x"}},
         lambda index: {**index, "examples": {"k": 5}},
@@ -103,7 +128,7 @@ def test_a_damaged_index_is_named(folder: Path, change: Callable[[dict], Any]) -
     path = folder / "index.json"
     before = content(folder)
     path.write_text(json.dumps(change(json.loads(path.read_text()))))
-    for use in (opened, again):
+    for use in (opened, again, lambda folder: embed(folder, [ENCODER])):
         with pytest.raises(ValueError, match=r"index.json is damaged \(.*\); delete it and prepare again"):
             use(folder)
     path.unlink()
@@ -307,6 +332,58 @@ def test_a_shard_that_goes_away_while_training_is_counted_and_skipped(folder: Pa
         batches.batch(number)
     assert set(batches.bad.values()) == {"missing shard"}
     assert len(batches.bad) == 4
+
+
+def replaced(path: Path, old: bytes, new: bytes) -> None:
+    """By another file of the same size and time, as a copy is that keeps times."""
+    before = path.stat()
+    beside = path.with_name("beside")
+    beside.write_bytes(path.read_bytes().replace(old, new))
+    os.utime(beside, ns=(before.st_atime_ns, before.st_mtime_ns))
+    os.replace(beside, path)
+
+
+@pytest.mark.parametrize("memory", [False, True])
+@pytest.mark.parametrize("change", [(b"IDAT", b"IDAt"), (b".png", b".gnp"), (b"ustar", b"UUUUU")])
+def test_a_tar_that_was_replaced_since_is_not_trained_on(
+    folder: Path, change: tuple[bytes, bytes], memory: bool
+) -> None:
+    tar = folder / "train-000000.tar"
+    replaced(tar, *change)
+    before = content(folder)
+    data = Shards(folder, resolution=8, batch_size=2, encoder=ENCODER, memory=memory)
+    words = (
+        f"^{re.escape(str(tar))} is another one than was indexed, of the same size: run imagen-prepare again$"
+    )
+    with pytest.raises(ValueError, match=words):
+        data.setup("fit") if memory else read_all(folder)
+    assert content(folder) == before
+    again(folder)
+    read_all(folder)
+
+
+def test_captions_that_were_replaced_since_are_not_trained_on(folder: Path) -> None:
+    for tar in folder.glob("train*.tar"):
+        replaced(tar, b"red", b"RED")
+        replaced(tar, b"blue", b"BLUE")
+        replaced(tar, b"green", b"GREEN")
+        replaced(tar, b"yellow", b"YELLOW")
+    with pytest.raises(ValueError, match=r"other captions than its shard has now .*run imagen-prepare again"):
+        read_all(folder)
+    embed(folder, [ENCODER])
+    read_all(folder)
+
+
+def test_a_copied_folder_is_read_as_it_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of its tars are younger than their indexes; a folder that nothing was done to is not held against them."""
+    before = content(folder)
+    monkeypatch.setattr("imagen.data.shards.read_digests", None)
+    read_all(folder)
+    monkeypatch.undo()
+    for tar in folder.glob("*.tar"):
+        os.utime(tar)
+    read_all(folder)
+    assert content(folder) == before
 
 
 def test_an_index_that_promises_too_much(tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ PREPARE = ["source=shapes", "text=hashed_words"]
             "stage.rate.warmup=-5 stage.rate.warmup=nan stage.unet.width=-1 stage.unet.width=0 "
             "stage.unet.blocks=0 stage.optimizer.lr=abc stage.optimizer.lr=inf stage.resolution=abc "
             "stage.resolution=0 stage.name=a/b stage.schedule.shift=nan stage.ema.decay=1 data.train=null "
-            "data.train=[1,2] data.encoder=null runs=null runs= runs=s3://b/x text._target_=pathlib.Path seed=abc seed=1.5 "
+            "data.train=[1,2] data.encoder=null runs=null runs= runs=s3://b/x runs=s3:/b/x text._target_=pathlib.Path seed=abc seed=1.5 "
             "data.resolution=16 previews.prompts=[5] previews.prompts=[''] previews.guidance=[x] "
             "previews.noise_augmentation=2 previews.every=0 previews.steps=x",
         ),
@@ -152,7 +152,7 @@ PREPARE = ["source=shapes", "text=hashed_words"]
             "prepare",
             PREPARE,
             "shard_size=abc shard_size=nan shard_size=2.5 shard_size=-1 shard_size=0 max_bad=abc max_bad=-1 "
-            "device=foo device=meta device=5 out=null out=s3://b/x text.dim=abc text.max_length=abc source.count=nan "
+            "device=foo device=meta device=5 out=null out=s3://b/x out=s3:/x/y out=pipe:cat out=file:/tmp/x cache.folder=s3:/x text.dim=abc text.max_length=abc source.count=nan "
             "source.count=1.5 source.held_out=abc source.seed=1.5 embed=5",
         ),
         ("prepare", ["source=table", "source.path=x"], "source.separator=5 source.separator="),
@@ -171,7 +171,7 @@ PREPARE = ["source=shapes", "text=hashed_words"]
             "sample",
             ["release=x", "prompts=[a]"],
             "interval=5 interval=[a,b] batch_size=abc batch_size=1.5 batch_size=null device=foo device=5 "
-            "release=null release=s3://b/x out=null out=s3://b/x progress=x",
+            "release=null release=s3://b/x release=s3:/x picture=s3:/x out=null out=s3://b/x progress=x",
         ),
         ("demo", [], "out=s3://b/x seed=abc stages=5 sample.steps=5 train=a sweep.guidance=[x] samples=0"),
     ],

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from imagen.training.saved import read_checkpoint
+from imagen.training.sharded import write
 
 
 class Trap:
@@ -37,6 +38,21 @@ def flipped(whole: bytes, plain: Any) -> bytes:
     tensor = next(t for t in plain.checkpoint["ema"]["weights"].values() if t.ndim == 2)
     at = whole.index(tensor.numpy().tobytes()) + 40
     return whole[:at] + bytes([whole[at] ^ 64]) + whole[at + 1 :]
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "last.ckpt"
+    os.mkfifo(path)
+    with pytest.raises(ValueError, match="no plain file") as caught:
+        read_checkpoint(path)
+    one_line(caught.value, path)
+    write(tmp_path / "step-00000008", {}, {}, 0, 1)
+    (tmp_path / "step-00000008/plain.ckpt").unlink()
+    os.mkfifo(tmp_path / "step-00000008/plain.ckpt")
+    path.unlink()
+    path.symlink_to("step-00000008")
+    with pytest.raises(ValueError, match=r"step-00000008/plain.ckpt: missing or damaged \(no plain file\)"):
+        read_checkpoint(path)
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,9 @@ def _whole(report: dict[str, Any]) -> Iterator[Problem]:
     for name, split in splits.items():
         if split["error"]:
             yield Problem(
-                SERIOUS, f"{name} cannot be opened: {split['error']}", "Nothing trains on it until then."
+                SERIOUS,
+                f"{name} cannot be opened: {split['error'].rstrip('.')}.",
+                "Nothing trains on it until then.",
             )
     if not report["pairs"]:
         yield Problem(SERIOUS, "There are no pairs.", "Prepare again, and look at what was left out and why.")

@@ -7,11 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event, Lock
 
+from imagen.data.address import is_address
 from imagen.data.index import AGAIN, Index, path_of, read_places, splits_of
 from imagen.data.members import scan
 from imagen.data.prepare.claim import alone
 from imagen.data.prepare.disk import room
-from imagen.data.remote import Cache, is_address
+from imagen.data.remote import Cache
 from imagen.data.shards import shard_of
 from imagen.progress import bar
 from imagen.text import TextEncoder, open_embeddings, write_embeddings
@@ -102,7 +103,7 @@ def _embedded(folder: Path, shard: Index, encoder: TextEncoder, cache: Cache | N
         there = embeddings(shard["name"])
         made = embeddings.path(shard["name"]).stat().st_mtime_ns
         path = shard_of(folder, shard, cache).path
-        changed = path.stat().st_mtime_ns if isinstance(path, Path) else 0  # at an address: as it was indexed
+        changed = path.stat().st_ctime_ns if isinstance(path, Path) else 0  # at an address: as it was indexed
     except (ValueError, OSError):
         return False
     return len(there) == shard["captions"] and there.tar == shard.get("sha256") and changed < made

@@ -2,6 +2,7 @@
 
 from imagen.data.index import Index
 from imagen.data.sources.source import plain
+from imagen.files import printable
 
 NAMED = 3  # so many of a kind are named to people
 DUPLICATE = "exact duplicate"
@@ -15,7 +16,7 @@ def refuse_bad(bad: int, first: str, rows: int, max_bad: float) -> None:
     """TooManyBad when `bad` of all `rows`, of which one is called `first`, are too many."""
     if bad > max_bad * rows:
         raise TooManyBad(
-            f"{bad} pairs cannot be used (the first is {first}): more than max_bad={max_bad} of all "
+            f"{bad} pairs cannot be used (the first is {printable(first, 300)}): more than max_bad={max_bad} of all "
             f"{rows}; put them right, or give a larger max_bad="
         )
 

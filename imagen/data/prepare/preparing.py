@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from imagen.data.address import is_address
 from imagen.data.index import Index, path_of, read_index, read_shard_index, write_index
 from imagen.data.prepare.claim import alone, claim
 from imagen.data.prepare.disk import room
@@ -20,16 +21,17 @@ from imagen.data.prepare.filters import Filters
 from imagen.data.prepare.left_out import DUPLICATE, NAMED, LeftOut, TooManyBad, refuse_bad
 from imagen.data.prepare.processes import Tick, each
 from imagen.data.prepare.writing import index_tar, sha256_of, write_shard
-from imagen.data.remote import Cache, Lost, is_address, place_of
+from imagen.data.remote import Cache, Lost, place_of
 from imagen.data.shards import Shard
 from imagen.data.sources.files import told
 from imagen.data.sources.source import BadPair, Source, Tars
-from imagen.files import size_in_words
+from imagen.files import printable, size_in_words
 from imagen.progress import bar
 
 log = logging.getLogger(__name__)
-SPLIT = re.compile(r"\w{1,64}")  # it becomes part of files' names
+SPLIT = re.compile(r"\w{1,64}", re.ASCII)  # it becomes part of files' names
 SOON = 5.0  # seconds that looking at a finished folder takes without a bar
+TOLD = 300  # characters of a text of the data, to people
 FORMAT = 2  # of the index; folders of another one are refused
 
 
@@ -98,9 +100,9 @@ def prepare(
                 for s in bar(shards, desc="tars", unit="tar", delay=SOON)
                 if path_of(folder, s["name"]).exists() and _whole(folder, s, s.get("url"))
             }
-            if len(finished) == len(shards):
-                if unusable := index.get("unusable"):
-                    refuse_bad(unusable["pairs"], unusable["first"], unusable["rows"], max_bad)
+            if len(finished) == len(shards) and finished == {f"{job.name}.tar" for job in jobs}:
+                bad = index["unusable"] if "unusable" in index else _unusable(index, folder, jobs)
+                refuse_bad(bad["pairs"], bad["first"], bad["rows"], max_bad)
                 return index
         for part in folder.glob(".*.tar.part"):
             part.unlink()
@@ -137,10 +139,10 @@ def described(folder: str | Path, index: Index) -> str:
     if index["left_out"]:
         lines.append(f"{folder}: left out; which ones: {Path(folder) / 'index'}")
         for kind, count in sorted(index["left_out"].items(), key=lambda item: -item[1]):
-            some = index.get("examples", {}).get(kind, [])
+            some = [printable(text, TOLD) for text in index.get("examples", {}).get(kind, [])[:NAMED]]
             named = "; ".join([*some, "..."] if len(some) < count else some)
             with_it = "; a duplicate's captions are left out with it" if kind == DUPLICATE else ""
-            lines.append(f"  {count:>10,}  {kind} ({named}){with_it}")
+            lines.append(f"  {count:>10,}  {printable(kind, TOLD)} ({named}){with_it}")
     return "\n".join(lines)
 
 
@@ -225,7 +227,7 @@ def _whole(folder: Path, shard: Index, elsewhere: str | None) -> bool:
         return False
     if tar.stat().st_ctime_ns < index.stat().st_mtime_ns:
         return True
-    if sha256_of(tar) == shard["sha256"]:
+    if sha256_of(tar) == shard.get("sha256"):
         os.utime(index)  # and so it is not read again
         return True
     log.warning("%s is another one than was indexed, of the same size: it is prepared again", tar)
@@ -297,8 +299,22 @@ def _index(
         "examples": left_out.examples,
     }
     rows = sum(shard["rows"] for shard in made.values())
-    unusable = {"pairs": left_out.bad, "rows": rows, "first": left_out.first}
-    return found | ({"unusable": unusable} if left_out.bad else {})
+    return found | {"unusable": _told(left_out, rows)}
+
+
+def _unusable(index: Index, folder: Path, jobs: list[Job]) -> Index:
+    """What an index.json without it would have: a folder's that was finished before it was kept."""
+    left_out, rows = LeftOut(None, 1), 0
+    if any(kind != DUPLICATE for kind in index["left_out"]):
+        for job in jobs:
+            shard = read_shard_index(path_of(folder, job.name))
+            left_out.add(job.where, shard["left_out"])
+            rows += shard["rows"]
+    return _told(left_out, rows)
+
+
+def _told(left_out: LeftOut, rows: int) -> Index:
+    return {"pairs": left_out.bad, "rows": rows, "first": left_out.first}
 
 
 def _duplicates(shards: list[Index]) -> list[tuple[tuple[int, int], tuple[int, int]]]:

@@ -7,9 +7,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+from imagen.data.address import is_address
 from imagen.data.members import half_character, picture_of, said_of
 from imagen.data.pictures import size_of
-from imagen.data.remote import is_address, names_tars
+from imagen.data.remote import names_tars
 from imagen.data.shards import addresses
 from imagen.data.sources.files import told
 from imagen.data.sources.source import BadPair, Pair

@@ -1,5 +1,6 @@
 """What does not go into a folder of shards: bad pairs, duplicates, what filters do not want; counted and told."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from imagen.data.index import read_index
 from imagen.data.members import captions_of
 from imagen.data.pictures import png
 from imagen.data.prepare.embedding import embed
@@ -35,6 +37,42 @@ def test_bad_pairs_are_counted_up_to_a_limit(folder: Path, tmp_path: Path, numbe
         match=r"4 pairs cannot be used \(the first is train row 2: unreadable image: row 2\): more than max_bad=0.1 of all 14",
     ):
         prepare(numbers(bad=(2, 4, 5, 6)), tmp_path / "limit", shard_size=4)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_finished_folder_still_has_too_many(folder: Path, numbers: Any, kept: bool) -> None:
+    """Also one that was finished before its index said how many."""
+    prepare(numbers(bad=(2, 4)), folder, shard_size=4, max_bad=0.4)
+    path = folder / "index.json"
+    index = json.loads(path.read_text())
+    assert index["unusable"]["pairs"] == 2
+    if not kept:
+        del index["unusable"]
+        path.write_text(json.dumps(index))
+    with pytest.raises(ValueError, match=r"2 pairs cannot be used \(the first is train row 2: .* of all 14;"):
+        prepare(numbers(bad=(2, 4)), folder, shard_size=4)
+
+
+def test_texts_of_a_hostile_index_are_cut(folder: Path, numbers: Any) -> None:
+    prepare(numbers(bad=(2,)), folder, shard_size=4)
+    path = folder / "index.json"
+    index = json.loads(path.read_text())
+    index["unusable"]["first"] = "x" * 10**6
+    index |= {"left_out": {"y" * 10**6: 4}, "examples": {"y" * 10**6: ["z" * 10**6] * 100}}
+    path.write_text(json.dumps(index))
+    assert len(described(folder, read_index(folder))) < 3000
+    with pytest.raises(ValueError, match="cannot be used") as refused:
+        prepare(numbers(bad=(2,)), folder, shard_size=4, max_bad=0)
+    assert len(str(refused.value)) < 1000
+
+
+def test_an_index_without_all_of_the_splits_is_made_again(folder: Path, numbers: Any) -> None:
+    whole = prepare(numbers(), folder, shard_size=4)
+    path = folder / "index.json"
+    index = json.loads(path.read_text())
+    del index["splits"]["test"]
+    path.write_text(json.dumps(index))
+    assert prepare(numbers(), folder, shard_size=4) == whole == json.loads(path.read_text())
 
 
 def test_nothing_usable_is_an_error(folder: Path, numbers: Any) -> None:
