@@ -136,7 +136,7 @@ def kept(tmp_path: Path) -> Path:
         {"step": 8, "lengths": {"0.05": {"other": WEIGHTS["weight"]}}},
         {"step": 8, "lengths": {"0.05": {"weight": torch.ones(3, 4).half()}}},
         {"step": 8, "lengths": {"0.05": {"weight": torch.ones(4, 3).long()}}},
-        {"step": 8, "lengths": {"0.05": {"weight": torch.ones(4, 3).cfloat()}}},
+        {"step": 8, "lengths": {"0.05": {"weight": torch.ones(4, 3).to(torch.complex64)}}},
         {"step": 8, "lengths": {"0.05": {"weight": torch.ones(4, 3).to_sparse()}}},
         {"step": 8, "lengths": {"0.05": {"weight": torch.full((4, 3), math.nan)}}},
         {"step": 8, "lengths": {"0.05": {"weight": torch.zeros(1).expand(10**13)}}},
