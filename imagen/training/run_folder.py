@@ -129,7 +129,8 @@ class RunFolder:
     def keep_settings(self) -> None:
         """Write the settings that the folder was claimed with: now that everything was built from them."""
         if self._claimed is not None:
-            write_text(self.path / "config.yaml", yaml.safe_dump(self._claimed, sort_keys=False))
+            with self._writing("config.yaml") as file:
+                write_text(file, yaml.safe_dump(self._claimed, sort_keys=False))
 
     def _recognize(self) -> None:
         """ValueError when the folder is there and is none of ours."""
@@ -157,19 +158,31 @@ class RunFolder:
             )
 
     def record_progress(self, step: int, seconds: float) -> None:
-        write_text(self.path / "progress.json", json.dumps({"step": step, "seconds": round(seconds, 3)}))
+        with self._writing("progress.json") as file:
+            write_text(file, json.dumps({"step": step, "seconds": round(seconds, 3)}))
 
     def forget_after(self, step: int) -> None:
         """Drop the lines of metrics.jsonl that lie beyond `step`, which a run that was cut off repeats, and
         those cut off in the middle."""
-        file = self.path / "metrics.jsonl"
-        if file.exists():
-            lines = file.read_text(errors="replace").splitlines()
-            write_text(file, "".join(line + "\n" for line in lines if _step_of(line) <= step))
+        with self._writing("metrics.jsonl") as file:
+            if file.exists():
+                lines = file.read_text(errors="replace").splitlines()
+                write_text(file, "".join(line + "\n" for line in lines if _step_of(line) <= step))
 
     def add_metrics(self, values: Mapping[str, Any]) -> None:
-        with (self.path / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps(values) + "\n")
+        with self._writing("metrics.jsonl") as file, file.open("a") as lines:
+            lines.write(json.dumps(values) + "\n")
+
+    @contextmanager
+    def _writing(self, name: str) -> Iterator[Path]:
+        """A file of the folder; a full disk, and whatever else keeps it from being written, as one line."""
+        try:
+            yield self.path / name
+        except OSError as error:  # which, of a full disk, has no name
+            raise ValueError(
+                f"{self.path / name}: cannot be written ({error.strerror or error}); make room, or the folder writable, and "
+                "the same command goes on from the last checkpoint"
+            ) from None
 
 
 def check_plain(text: str) -> None:

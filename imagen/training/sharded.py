@@ -104,9 +104,13 @@ def finished(folder: Path, world: int) -> bool:
 
 
 def save(content: Any, path: Path) -> None:
-    """torch.save; OSError when it could not be written."""
-    with writing(path.parent):
-        torch.save(content, path)
+    """torch.save; OSError when it could not be written, and nothing is left then."""
+    try:
+        with writing(path.parent):
+            torch.save(content, path)
+    except OSError:
+        path.unlink(missing_ok=True)  # half of it would only keep the disk full
+        raise
 
 
 @contextmanager

@@ -1,5 +1,8 @@
 """The guard, the lock and what is written."""
 
+import errno
+import os
+import re
 from pathlib import Path
 
 import pytest
@@ -148,3 +151,24 @@ def test_metrics_are_forgotten_after_a_step(tmp_path: Path) -> None:
 
 def test_differences_leave_operational_settings_aside() -> None:
     assert differences({"logger": {"mode": 1}, "seed": 0}, {"logger": None, "seed": 1}) == {"seed": (0, 1)}
+
+
+def test_a_full_disk_is_told_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = RunFolder(tmp_path)
+    folder.add_metrics({"step": 1})
+
+    def full(path: Path, text: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # writing, unlike opening, names no file
+
+    monkeypatch.setattr("imagen.training.run_folder.write_text", full)
+    told = r"cannot be written \(No space left on device\); make room, .* the same command goes on"
+    with pytest.raises(ValueError, match=f"^{re.escape(str(tmp_path))}/progress.json: {told}"):
+        folder.record_progress(1, 2.0)
+    with pytest.raises(ValueError, match=f"^{re.escape(str(tmp_path))}/metrics.jsonl: {told}"):
+        folder.forget_after(1)
+    new = RunFolder(tmp_path / "new")
+    with (
+        new.claim(CONFIG),
+        pytest.raises(ValueError, match=f"^{re.escape(str(new.path))}/config.yaml: {told}"),
+    ):
+        new.keep_settings()
