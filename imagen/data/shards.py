@@ -19,7 +19,6 @@ import os
 import re
 import tarfile
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +94,7 @@ class Shard:
 
     def read(self, row: int) -> dict[str, Any]:
         """Pair `row` as WebDataset has it: {"__key__": ..., "png": bytes, "txt": bytes, "json": bytes}.
-        BadPair when the tar is broken there, or gone. ValueError when it is another one than was indexed.
+        BadPair when the tar is broken there, gone, or another one than was indexed.
 
         A tar that nothing was done to since it was indexed has a change time before that. Of another, which may be a mere
         copy of the folder, each picture is held against its digest: a hash of all of it would take a start hours."""
@@ -112,15 +111,15 @@ class Shard:
             raise _missing(error) from error
         except OSError as error:
             raise BadPair("missing shard", f"{self.path}: {error.strerror}") from error
-        if places.since is None or not younger or not isinstance(self.path, Path):
-            return self._sample(data, start)
-        with suppress(BadPair):
-            sample = self._sample(data, start)
-            if digest(picture_of(sample)) == read_digests(self._index, self._dropped, places.since)[row]:
-                return sample
-        raise ValueError(
-            f"{self.path} is another one than was indexed, of the same size: run imagen-prepare again"
-        )
+        sample = self._sample(data, start)
+        if younger and isinstance(self.path, Path):
+            held = read_digests(self._index, self._dropped, places.since or 0)[row]
+            if digest(picture_of(sample)) != held:
+                raise BadPair(
+                    "another picture",
+                    f"{self.path} at byte {start}: not the one that was indexed: run imagen-prepare again",
+                )
+        return sample
 
     def _sample(self, data: bytes, start: int) -> dict[str, Any]:
         if (sample := plain_pair(data)) is not None:
