@@ -40,7 +40,7 @@ class Files(TorchCheckpointIO):
 
     def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
         if Path(path).is_dir():
-            return sharded.read(Path(path), whole=True)
+            return sharded.read(Path(path).resolve(), whole=True)  # the last one is a link
         return super().load_checkpoint(path, *args, **kwargs)
 
 
@@ -84,7 +84,7 @@ class Sharded(ModelParallelStrategy):
 
     def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
         if Path(checkpoint_path).is_dir():
-            return sharded.read(Path(checkpoint_path), whole=False)
+            return sharded.read(Path(checkpoint_path).resolve(), whole=False)
         return torch.load(checkpoint_path, map_location="cpu", weights_only=True, mmap=True)
 
     def load_model_state_dict(self, checkpoint: Mapping[str, Any], strict: bool = True) -> None:

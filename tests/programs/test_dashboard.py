@@ -211,7 +211,10 @@ def test_errors_are_one_line(
             "runs=bad",
             "out=page",
         ): "error: runs=bad: no run in it (run: left out: config.yaml: not the settings of a",
-        ("runs=s3://a/b", "out=page"): "error: runs=s3://a/b: give a folder on a disk",
+        (
+            "runs=s3://a/b",
+            "out=page",
+        ): "error: runs=s3://a/b: must be a path on a disk of this machine, and no address",
         (f"runs={sweep}", "out=file"): "error: out=file: File exists: file",
         (f"runs={sweep}", "out=page", "wandb=1"): "error: wandb=1: must be true or false",
         (
