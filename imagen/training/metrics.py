@@ -21,6 +21,7 @@ from imagen.training.speed import Arithmetic, Waiting, memory_gb
 
 EDGES = (-8.0, -4.0, -2.0, 0.0, 2.0, 4.0, 8.0)
 """Bounds of the bins in logsnr."""
+SUMS = (2, len(EDGES) + 1)  # of losses and of images, in each bin
 
 
 def bin_names(edges: tuple[float, ...] = EDGES) -> list[str]:
@@ -49,6 +50,9 @@ class Metrics(Callback):
         self.folder, self.every, self.progress, self.arithmetic = folder, every, progress, arithmetic
         self.waiting_for_data = Waiting()
         self.more: dict[str, Any] = {}  # what else there is to report, such as val_loss
+        self.resumed: Tensor | None = (
+            None  # sums of steps that were trained before a stop and not yet reported
+        )
         self.waiting: list[tuple[int, Tensor, Tensor, list[str]]] = []
         self.mark = Mark(self)
         self.since, self.left, self.step = 0.0, 0.0, 0
@@ -56,7 +60,13 @@ class Metrics(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.step = trainer.global_step
-        self.sums = torch.zeros(2, len(EDGES) + 1, dtype=torch.float64, device=pl_module.device)
+        self.sums = torch.zeros(SUMS, dtype=torch.float64, device=pl_module.device)
+        self.earlier = 0.0  # images among the sums that another process trained on
+        if self.resumed is not None:
+            self.earlier = float(self.resumed[1].sum())
+            if trainer.is_global_zero:  # they are of all ranks
+                self.sums += self.resumed.to(self.sums.device)
+            self.resumed = None
         if trainer.is_global_zero:
             self.folder.forget_after(self.step)
             if self.progress:
@@ -120,23 +130,24 @@ class Metrics(Callback):
 
     def report(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write what gathered since the last report."""
-        sums = trainer.strategy.reduce(self.sums.clone(), reduce_op="sum").tolist()
+        sums = self._of_all_ranks(trainer).tolist()
         self.sums.zero_()
         now = time.perf_counter()
         elapsed, self.since, images = now - self.since, now, sum(sums[1])
-        loss = sum(sums[0]) / images
+        loss, speed = sum(sums[0]) / images, (images - self.earlier) / elapsed
+        self.earlier = 0.0
         levels = {name: total / n for name, total, n in zip(bin_names(), *sums) if n}
         group = trainer.optimizers[0].param_groups[0]
         values = {
             "loss": loss,
             "grad_norm": float(pl_module.gradient_norm),  # pyright: ignore
             "lr": group["initial_lr"] * pl_module.rate(self.step - 1),  # pyright: ignore
-            "images_per_second": images / elapsed,
+            "images_per_second": speed,
             "data_wait": self.waiting_for_data.share(elapsed),
             "memory_gb": memory_gb(pl_module.device),
         }
         if self.arithmetic is not None:
-            each, half = images / elapsed / trainer.world_size, "16" in str(trainer.precision)
+            each, half = speed / trainer.world_size, "16" in str(trainer.precision)
             values |= self.arithmetic.of(each, pl_module.device, half)
         if not trainer.is_global_zero:
             return
@@ -146,17 +157,33 @@ class Metrics(Callback):
         for logger in trainer.loggers:
             logger.log_metrics({k.replace(".", "/", 1): v for k, v in flat(values).items()}, step=self.step)
         if self.bar is not None:
-            self.bar.set_postfix_str(f"loss {loss:.4f}, {images / elapsed:.1f} images/s", refresh=False)
+            self.bar.set_postfix_str(f"loss {loss:.4f}, {speed:.1f} images/s", refresh=False)
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         self.settle(trainer)  # nothing is saved that a lost loss has spoilt
+        checkpoint["metrics"] = {"sums": self._of_all_ranks(trainer).cpu(), "more": dict(self.more)}
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        saved = checkpoint.get("metrics", {})  # none in older checkpoints
+        if not saved:
+            return
+        sums, more = (saved.get("sums"), saved.get("more")) if isinstance(saved, dict) else (None, None)
+        if not (isinstance(sums, Tensor) and sums.shape == SUMS and isinstance(more, dict)):
+            raise ValueError(f"{self.folder.checkpoint}: its metrics are no sums of losses: damaged")
+        self.resumed, self.more = sums.double(), more
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.settle(trainer)
-        if self.step % self.every and bool(self.sums[1].any()):
+        # a run that was stopped keeps them for the line that it will write when it has gone on
+        if self.step == trainer.max_steps and self.step % self.every and bool(self.sums[1].any()):
             self.report(trainer, pl_module)
+
+    def _of_all_ranks(self, trainer: Trainer) -> Tensor:
+        return trainer.strategy.reduce(self.sums.clone(), reduce_op="sum")  # pyright: ignore[reportReturnType]
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self.teardown(trainer, pl_module, "fit")

@@ -157,8 +157,10 @@ def test_a_signal_saves_the_step_in_hand_and_the_run_resumes(
         patch.setattr(Stage, "on_before_zero_grad", step)
         fit(tmp_path)
     assert torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)["global_step"] in (3, 4)
-    resumed = fit(tmp_path).checkpoint
-    assert all(same(resumed[part], plain_run.checkpoint[part]) for part in PARTS)
+    resumed = fit(tmp_path)
+    assert all(same(resumed.checkpoint[part], plain_run.checkpoint[part]) for part in PARTS)
+    curves = [[(row["step"], row["loss"]) for row in run.metrics] for run in (resumed, plain_run)]
+    assert curves[0] == curves[1], "a line of steps from before and after the stop is of all of them"
 
 
 def test_previews_are_given_up_when_the_run_is_to_end(

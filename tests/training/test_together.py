@@ -1,5 +1,6 @@
 """A rank that fails ends all of them soon, with its words; one that does not come is named with its step. Real processes."""
 
+import json
 import os
 import subprocess
 import sys
@@ -21,9 +22,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def ended(folder: Path, how: str, rank: int, *words: str) -> tuple[int, str, float]:
+def ended(folder: Path, how: str, rank: int, *words: str, name: str = "") -> tuple[int, str, float]:
     """Of two processes one fails in step 4: exit code, what all said, and seconds from the step before to the end."""
-    name = f"{how}{rank}" + "".join(words).replace("=", "-")
+    name = name or f"{how}{rank}" + "".join(words).replace("=", "-")
     given = ["experiment=toy", "logger=none", "previews=none", "trainer=cpu", "trainer.progress=false"]
     given += [f"name={name}", f"runs={folder}", f"data.train={folder}/shards", "trainer.log_every=1"]
     given += ["trainer.devices=2", "trainer.strategy=ddp", *words]
@@ -49,6 +50,19 @@ def test_what_one_rank_fails_of_ends_all_with_its_words(folder: Path, rank: int,
     assert other in said, "the other process says it too"
     assert "Traceback" not in said
     assert seconds < 30
+
+
+def test_a_line_of_steps_from_before_and_after_a_failure_is_of_all_of_them(folder: Path) -> None:
+    """A line each two steps, saved after step 3: what it adds up so far is of both ranks, and goes to one."""
+    words = ["trainer.log_every=2", "trainer.save_every=3", "trainer.max_steps=6"]
+    for name, hows in (("cut", ("told", "")), ("whole", ("",))):
+        assert [ended(folder, how, 1, *words, name=name)[0] for how in hows] == [2, 0][-len(hows) :]
+    cut, whole = (
+        [json.loads(line) for line in (folder / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("cut", "whole")
+    )
+    assert [row["step"] for row in cut] == [row["step"] for row in whole] == [2, 4, 6]
+    assert [row["loss"] for row in cut] == pytest.approx([row["loss"] for row in whole], rel=1e-9)
 
 
 def test_an_error_of_ours_keeps_its_traceback_and_ends_all(folder: Path) -> None:
