@@ -97,7 +97,7 @@ def test_killed_process_leaves_whole_shards_only(folder: Path, tmp_path: Path) -
         "class Slow(Shapes):\n"
         "    def pair(self, split, row):\n"
         "        print(row, flush=True)\n"
-        "        time.sleep(0.05 if row >= 4 else 0)\n"
+        "        time.sleep(60 if row == 6 else 0)\n"  # until it is killed
         "        return super().pair(split, row)\n"
         "prepare(Slow(count=12, resolution=8, held_out=2), sys.argv[1], shard_size=4)\n"
     )
