@@ -61,10 +61,15 @@ def sections(keys: Iterable[str]) -> list[tuple[str, list[Panel]]]:
 
 
 def settings_that_differ(runs: Sequence[Run]) -> dict[str, list[float | str]]:
-    """Setting -> its value in each run, of those that are not the same in all."""
+    """Setting -> its value in each run, of those that are not the same in all. One that only repeats another, as
+    `stage.seed` does `seed`, is left out."""
     keys = dict.fromkeys(key for run in runs for key in run.settings)
     values = {key: [_shown(run.settings.get(key, "absent")) for run in runs] for key in keys}
-    return {printable(k, 120): v for k, v in values.items() if len(set(map(str, v))) > 1 and k not in UNTOLD}
+    told: dict[tuple[str, ...], str] = {}  # last word and values -> the shortest name
+    for key, found in sorted(values.items(), key=lambda item: item[0].count(".")):
+        if len(set(map(str, found))) > 1 and key not in UNTOLD:
+            told.setdefault((key.rpartition(".")[2], *map(str, found)), key)
+    return {printable(key, 120): found for key, found in values.items() if key in told.values()}
 
 
 def results_of(runs: Sequence[Run]) -> dict[str, list[float | str | None]]:
