@@ -214,7 +214,8 @@ def test_several_processes_write_the_same_bytes(tmp_path: Path) -> None:
 
 
 SLOW = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start what runs in the background deaf to it
 from imagen.data.prepare.preparing import prepare
 from imagen.data.sources.shapes import Shapes
 class Slow(Shapes):
