@@ -14,6 +14,7 @@ import difflib
 import functools
 import importlib.resources
 import inspect
+import logging
 import os
 import re
 import sys
@@ -44,10 +45,14 @@ Around = Callable[[DictConfig], contextlib.AbstractContextManager[Any]]
 
 
 def program(
-    config_name: str, around: Around = contextlib.nullcontext, **short: str
+    config_name: str,
+    around: Around = contextlib.nullcontext,
+    composing: Callable[[list[str]], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext,
+    **short: str,
 ) -> Callable[[Task], Callable[[], None]]:
     """Make `task` a program whose settings are conf/`config_name`.yaml, every value given, resolvable and what
-    `SETTINGS` and the constructors say. `around`: a context that the check of the settings and the task are in. `short`:
+    `SETTINGS` and the constructors say. `around`: a context that the check of the settings and the task are in; `composing`:
+    one, of the words given, that their composition is in too. `short`:
     data="data.path" lets `data=F` stand for `data.path=F`, where Hydra would look for an option F of the group data."""
 
     def decorate(task: Task) -> Callable[[], None]:
@@ -70,10 +75,12 @@ def program(
             )
             for name, key in short.items():
                 sys.argv[1:] = [re.sub(f"^{name}=", f"{key}=", word) for word in sys.argv[1:]]
-            with reported():
+            with reported(), submitted(config_name):
                 refuse_parts_of_hydra(sys.argv[1:])
+                refuse_launchers(config_name, sys.argv[1:])
                 refuse_one_name_for_many(sys.argv[1:])
-                run()
+                with composing(sys.argv[1:]):
+                    run()
 
         return main
 
@@ -85,6 +92,36 @@ def refuse_parts_of_hydra(arguments: Iterable[str]) -> None:
     for argument in arguments:
         if re.match(r"\+*hydra\.(callbacks\b|.*_target_)", argument):
             raise ValueError(f"{argument}: what Hydra itself is made of cannot be set here")
+
+
+def refuse_launchers(program: str, arguments: Iterable[str]) -> None:
+    """ValueError when a program other than imagen-train is asked to start jobs."""
+    for argument in arguments:
+        if program != "train" and re.match(r"\+*(hydra/)?launcher=(?!local$)", argument):
+            raise ValueError(
+                f"{argument}: imagen-{program} does its work here and now; leave it out"
+                + (" and give the number of devices as plan.devices=16" if program == "plan" else "")
+            )
+
+
+@contextlib.contextmanager
+def submitted(program: str) -> Iterator[None]:
+    """Where jobs of a cluster are started and waited for: what one should know meanwhile."""
+    if program != "train" or not any(re.match(r"\+*launcher=slurm", word) for word in sys.argv[1:]):
+        yield
+        return
+    logging.getLogger("submitit").setLevel(
+        logging.ERROR
+    )  # each look at the queue, where there is no accounting
+    sys.stderr.write(
+        "the jobs are handed to SLURM, and waited for; Ctrl-C ends the waiting and not the jobs: imagen-sweep status RUNS "
+        "says how they are, scancel ends them\n"
+    )
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.stderr.write("no longer waiting: the jobs go on; imagen-sweep status RUNS says how they are\n")
+        raise SystemExit(130) from None
 
 
 def refuse_one_name_for_many(arguments: Sequence[str]) -> None:

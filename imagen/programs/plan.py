@@ -6,14 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from imagen.data.module import micro_batch
+from imagen.files import write_text
 from imagen.programs.build import build, program
 from imagen.training.cost import Cost, measure, memory
 from imagen.training.stage import Stage
 
 TAR_BYTES = 2500  # tar headers, caption and json of a pair
+PLANS: list[dict[str, Any]] = []
+"""Of this process: the runs of a sweep, one after another."""
 
 
 @program("plan")
@@ -26,13 +31,20 @@ def main(cfg: DictConfig) -> None:
     with torch.device("meta"):
         stage: Stage = build(cfg.stage)
     found = reckon(given, stage, measure(stage, given["plan"]["tokens"]))
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        print(f"\n== {HydraConfig.get().job.override_dirname.replace(',', ' ')} ==")
     print(table(found))
     if advice := remedy(found):
         print(f"\n{advice}")
+    swept = HydraConfig.get().mode == RunMode.MULTIRUN
+    if not swept or HydraConfig.get().job.num == 0:
+        PLANS.clear()
+    PLANS.append(found)
+    if swept:
+        hours = sum(plan["time"]["device_hours"] for plan in PLANS)
+        print(f"so far {len(PLANS)} runs, {hours:,.0f} hours of one {given['plan']['chip']} in all")
     if given["plan"]["json"] is not None:
-        path = Path(given["plan"]["json"])
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        write_text(Path(given["plan"]["json"]), json.dumps(PLANS if swept else found, indent=2) + "\n")
 
 
 def check(plan: dict[str, Any]) -> None:

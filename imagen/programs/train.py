@@ -7,13 +7,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from imagen.programs.allocation import keep_large_blocks
 from imagen.programs.build import CONF, build, build_optional, program
-from imagen.programs.sweeps.cells import recorded, tell_begun
+from imagen.programs.sweeps.cells import recorded, recorded_typos, tell_begun
 from imagen.programs.version import code_version
 from imagen.training.requeue import Requeue
 from imagen.training.run_folder import RunFolder, first_process
 
 
-@program("train", around=recorded)
+@program("train", around=recorded, composing=recorded_typos)
 def main(cfg: DictConfig) -> None:
     """Check that the parts can be built and fit, claim the run folder, train."""
     plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # pyright: ignore[reportAssignmentType]

@@ -172,6 +172,28 @@ def test_mistakes_are_one_line(
     assert error.count("\n") == 1
 
 
+def test_a_plan_starts_no_jobs(called: Any) -> None:
+    code, _, err = called(program.main, *TOY, "launcher=slurm_nodes", "seed=0,1")
+    assert code == 2
+    assert (
+        err
+        == "error: launcher=slurm_nodes: imagen-plan does its work here and now; leave it out and give the number of devices as plan.devices=16\n"
+    )
+
+
+def test_the_runs_of_a_sweep_are_told_apart_and_added_up(called: Any, tmp_path: Path) -> None:
+    file = tmp_path / "plan.json"
+    code, out, err = called(
+        program.main, *TOY, "hydra.mode=MULTIRUN", "stage.unet.width=8,16", "seed=0,1", f"plan.json={file}"
+    )
+    assert code == 0, err
+    for width in (8, 16):
+        assert f"stage.unet.width={width} " in out
+    plans = json.loads(file.read_text())
+    assert len(plans) == 4
+    assert "so far 4 runs" in out
+
+
 def test_kept_counts_each_storage_once() -> None:
     net = nn.ModuleDict({"down": nn.ModuleList([nn.Linear(4, 4)])})
     kept = Kept(net)

@@ -405,6 +405,29 @@ class TestRecords:
         assert called(training.main, *words, "name=-b")[0] == 2
         assert [file.name for file in (tmp_path / "r/.cells").iterdir()] == ["a.json"]
 
+    def test_a_wrong_command_leaves_a_run_that_is_there_as_it_was(self, runs: Path, called: Called) -> None:
+        before = (runs / ".cells/cell_0_4.json").read_text()
+        words = [*QUIET, f"runs={runs}", f"data.train={runs.parent}/none", "name=cell_0_4", "seed=0"]
+        code, _, err = called(
+            training.main, *words, "data.batch_size=4", "trainer.max_steps=9", "stage.ema.decay=0.5"
+        )
+        assert code == 2, err
+        assert (runs / ".cells/cell_0_4.json").read_text() == before
+
+    def test_a_job_with_a_misspelt_setting_is_a_cell_that_failed(
+        self, tmp_path: Path, called: Called, monkeypatch: pytest.MonkeyPatch, status: Callable[..., str]
+    ) -> None:
+        words = [*QUIET, f"runs={tmp_path}/r", "data.train=x", "name=typo", "stage.unet.wdth=8"]
+        assert called(training.main, *words)[0] == 2
+        assert not (tmp_path / "r").exists(), "at a terminal one sees it"
+        monkeypatch.setenv("SLURM_JOB_ID", "7")
+        assert called(training.main, *words)[0] == 2
+        record = json.loads((tmp_path / "r/.cells/typo.json").read_text())
+        assert (record["state"], "did you mean width?" in record["error"]) == ("failed", True)
+        said = status(tmp_path / "r")
+        assert "typo: failed" in said
+        assert "stage.unet.wdth=8" in said, "the command that repeats it"
+
     def test_other_processes_of_the_run_write_none(
         self, tmp_path: Path, called: Called, monkeypatch: pytest.MonkeyPatch
     ) -> None:

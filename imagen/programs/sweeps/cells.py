@@ -11,7 +11,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,9 @@ def recorded(cfg: DictConfig) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if BUSY in str(error) and before:  # the record is another start's, which still runs
+        # of one that still runs, or of a run that a wrong command left as it was, the record stays
+        whole = before.get("state") in ("done", "stopped") and not of_many and not _has_begun(file)
+        if before and (BUSY in str(error) or whole):
             _write(file, before)
         else:
             tell(file, state="failed", ended=time.time(), error=_told(error))
@@ -56,6 +58,30 @@ def recorded(cfg: DictConfig) -> Iterator[None]:
         tell(file, state="stopped", ended=time.time())
         raise
     tell(file, state="done" if _is_trained(cfg) else "stopped", ended=time.time())
+
+
+def _has_begun(file: Path) -> bool:
+    with contextlib.suppress(ValueError):
+        return bool(read_json(file, "").get("begun"))
+    return False
+
+
+@contextlib.contextmanager
+def recorded_typos(words: Sequence[str]) -> Iterator[None]:
+    """Write down a start of a job whose settings do not even compose, such as one with a misspelt key, under the name= that
+    is among its `words`. A person at a terminal sees it; of a task of an array nobody else would tell."""
+    began = time.time()
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        given = dict(word.split("=", 1) for word in words if re.match(r"(name|runs)=", word))
+        name, runs = given.get("name", ""), given.get("runs", "")
+        if job_id() is not None and first_process() and NAME.fullmatch(name) and runs and "://" not in runs:
+            start = {"name": name, "overrides": list(words), "cwd": os.getcwd(), "job": job_id()}
+            start |= {"host": socket.gethostname(), "pid": os.getpid(), "birth": birth(os.getpid())}
+            end = {"started": began, "ended": time.time(), "state": "failed", "error": _told(error)}
+            _write(record_of(Path(runs), name), {**start, "max_steps": None, **end})
+        raise
 
 
 def tell(file: Path, **more: Any) -> None:
@@ -69,7 +95,7 @@ def tell_begun(cfg: DictConfig, **more: Any) -> None:
     if first_process() and (file := _file(cfg)) is not None:
         if not file.exists():
             _write(file, _started(cfg, file.stem))
-        tell(file, **more)
+        tell(file, begun=True, **more)
 
 
 def record_of(runs: Path, name: str) -> Path:
