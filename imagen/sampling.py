@@ -19,6 +19,7 @@ from imagen.diffusion import (
     Denoiser,
     DPMSolverPP2M,
     Dynamic,
+    NoThreshold,
     Randomness,
     Sampler,
     Schedule,
@@ -26,13 +27,12 @@ from imagen.diffusion import (
     Threshold,
     guide,
     logsnr_grid,
-    no_threshold,
 )
 from imagen.diffusion.randomness import mix
 from imagen.diffusion.samplers import Heun
 
 SAMPLERS: Table = {"DDPM": DDPM, "DDIM": DDIM, "DPMSolverPP2M": DPMSolverPP2M, "Heun": Heun}
-THRESHOLDS: Table = {"no_threshold": lambda: no_threshold, "Static": Static, "Dynamic": Dynamic}
+THRESHOLDS: Table = {"NoThreshold": NoThreshold, "Static": Static, "Dynamic": Dynamic}
 
 
 @dataclass(frozen=True)

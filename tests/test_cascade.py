@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from imagen.cascade import Cascade, check_ascending
-from imagen.diffusion import DDIM, DDPM, DPMSolverPP2M, Dynamic, Static, no_threshold
+from imagen.diffusion import DDIM, DDPM, DPMSolverPP2M, Dynamic, NoThreshold, Static
 from imagen.sampling import Settings
 from imagen.text import HashedWords
 
@@ -121,7 +121,7 @@ def test_settings_that_no_stage_could_use(cascade: Cascade, toy_release: Path, n
 def test_every_threshold_and_the_guidance_interval(cascade: Cascade) -> None:
     made = [
         cascade.sample(PROMPTS[:1], [0], threshold=threshold, guidance=9.0)[0]
-        for threshold in (no_threshold, Static(), Dynamic(0.9))
+        for threshold in (NoThreshold(), Static(), Dynamic(0.9))
     ]
     assert not torch.equal(made[0], made[2])
     assert not torch.equal(made[1], made[2])

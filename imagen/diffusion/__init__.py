@@ -6,7 +6,7 @@ from imagen.diffusion.loss import Loss, MinSNR, Simple, Truncated, by_noise_leve
 from imagen.diffusion.randomness import Randomness
 from imagen.diffusion.samplers import DDIM, DDPM, DPMSolverPP2M, Heun, Sampler, logsnr_grid
 from imagen.diffusion.schedule import CosineSchedule, LinearSchedule, Schedule, alpha_sigma
-from imagen.diffusion.thresholding import Dynamic, Static, Threshold, no_threshold
+from imagen.diffusion.thresholding import Dynamic, NoThreshold, Static, Threshold
 
 __all__ = [
     "DDIM",
@@ -21,6 +21,7 @@ __all__ = [
     "LinearSchedule",
     "Loss",
     "MinSNR",
+    "NoThreshold",
     "Randomness",
     "Sampler",
     "Schedule",
@@ -32,5 +33,4 @@ __all__ = [
     "by_noise_level",
     "guide",
     "logsnr_grid",
-    "no_threshold",
 ]

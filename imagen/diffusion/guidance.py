@@ -7,7 +7,7 @@ from torch import Tensor
 
 from imagen.diffusion.denoiser import Denoise, Denoiser
 from imagen.diffusion.schedule import expand
-from imagen.diffusion.thresholding import Threshold, no_threshold
+from imagen.diffusion.thresholding import NoThreshold, Threshold
 
 
 @torch.no_grad()
@@ -15,7 +15,7 @@ def guide(
     denoiser: Denoiser,
     cond: Any,
     weight: float | Tensor = 1.0,
-    threshold: Threshold = no_threshold,
+    threshold: Threshold = NoThreshold(),  # noqa: B008  (has no state)
     interval: tuple[float, float] | None = None,
     rescale: float = 0.0,
 ) -> Denoise:

@@ -9,9 +9,11 @@ from torch import Tensor
 Threshold = Callable[[Tensor], Tensor]
 
 
-def no_threshold(x: Tensor) -> Tensor:
+class NoThreshold:
     """x as it is; with large guidance weights sampling then diverges (appendix A.3's comparison)."""
-    return x
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x
 
 
 class Static:

@@ -5,13 +5,13 @@ import math
 import pytest
 import torch
 
-from imagen.diffusion import Dynamic, Static, no_threshold
+from imagen.diffusion import Dynamic, NoThreshold, Static
 from imagen.diffusion.thresholding import quantile
 
 
 def test_no_threshold_does_nothing():
     x = torch.randn(2, 3, 4, 4)
-    assert no_threshold(x) is x
+    assert NoThreshold()(x) is x
 
 
 def test_static_clips():
