@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+import yaml
 from torch import Tensor
 
 from imagen.cascade import Cascade
@@ -31,9 +32,9 @@ from imagen.programs.export import read_run, stages
 from imagen.progress import bar
 
 STEPS, SIDE, BATCH = 24, 64, 64
-SUITES = {"test": {2.0: 256, 1.0: 128, 4.0: 128}, "unseen": {2.0: 128}}
-"""Prompts of each split, at each guidance weight: held-out compositions, and color-shape pairs that training never shows."""
-WIDEST = 32
+SUITES = {"test": {2.0: 1.0, 1.0: 0.5, 4.0: 0.5}, "unseen": {2.0: 0.5}}
+"""Share of the prompts of each split, at each guidance weight: held-out compositions, and color-shape pairs that training never
+shows."""
 BOUND = ("color", "count", "relation")
 
 
@@ -56,46 +57,62 @@ def ceiling(suite: list[tuple[str, Scene, str]]) -> dict[str, float]:
     return verdicts(real, [caption for caption, _, _ in suite])
 
 
-def judged(run: Path, release: Path) -> dict[str, Any]:
-    """Of one run: split -> guidance weight -> shares."""
+def judged(run: Path, release: Path, count: int, widest: bool) -> dict[str, Any]:
+    """Of one run: split -> guidance weight -> shares, of `count` prompts. The curves over guidance are of the `widest` networks."""
     read = read_run(run)
     write_release(release, stages([read]), read.text, {})
     cascade = Cascade.load(release)
     found: dict[str, Any] = {}
-    widest = read.record.network["arguments"]["width"] == WIDEST
     for split, weights in SUITES.items():
-        for weight, count in weights.items():
-            if weight != 2 and not widest:  # the curves over guidance are of the largest network
+        for weight, share in weights.items():
+            if weight != 2 and not widest:
                 continue
-            captions = [caption for caption, _, _ in prompts(split, 0, count, 1.0)]
+            number = max(4, int(count * share))
+            captions = [caption for caption, _, _ in prompts(split, 0, number, 1.0)]
             how = {
                 "steps": STEPS,
                 "guidance": weight,
                 "threshold": Dynamic(0.995),
                 "sampler": DPMSolverPP2M(),
             }
-            made = cascade.sample(captions, list(range(count)), batch_size=BATCH, **how)[-1]
+            made = cascade.sample(captions, list(range(number)), batch_size=BATCH, **how)[-1]
             found.setdefault(split, {})[f"w{weight:g}"] = verdicts(made, captions)
     return found
+
+
+def settings_of(run: Path) -> tuple[int, int, int]:
+    """Of a run: step, trainer.max_steps, stage.unet.width."""
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    step = json.loads((run / "progress.json").read_text())["step"]
+    return step, config["trainer"]["max_steps"], config["stage"]["unet"]["width"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", type=Path, help="the folder of runs (runs= of imagen-train)")
-    folder = parser.parse_args().runs
-    torch.set_num_threads(1)
-    write_text(
-        folder / "ceiling.json",
-        json.dumps({s: ceiling(prompts(s, 0, max(n.values()), 1.0)) for s, n in SUITES.items()}, indent=1),
+    parser.add_argument(
+        "--prompts", type=int, default=256, help="held-out prompts at guidance weight 2 (256)"
     )
-    done = [
-        p.parent for p in sorted(folder.glob("*/progress.json")) if not (p.parent / "results.json").exists()
-    ]
-    for run in bar(done, desc="judged", unit="run"):
-        if json.loads((run / "progress.json").read_text())["step"] < 800:
-            continue
-        results = judged(run, folder / ".releases" / run.name)
-        write_text(run / "results.json", json.dumps({"shapes": results}, indent=1))
+    given = parser.parse_args()
+    runs = [path.parent for path in sorted(given.runs.glob("*/progress.json"))]
+    if not runs:
+        parser.error(f"{given.runs}: no runs in it; give the folder that was runs= of imagen-train")
+    torch.set_num_threads(1)
+    suites = {split: prompts(split, 0, given.prompts, 1.0) for split in SUITES}
+    real = {split: ceiling(suite) for split, suite in suites.items()}
+    write_text(given.runs / "ceiling.json", json.dumps(real, indent=1))
+    told = {run: settings_of(run) for run in runs}
+    widest = max(width for _, _, width in told.values())
+    waiting = [run for run in runs if not (run / "results.json").exists()]
+    for run in waiting:
+        step, steps, _ = told[run]
+        if step < steps:
+            print(f"{run.name}: left out, at step {step} of {steps}; judge again when it is trained")
+    trained = [run for run in waiting if told[run][0] >= told[run][1]]
+    for run in bar(trained, desc="judged", unit="run"):
+        results = judged(run, given.runs / ".releases" / run.name, given.prompts, told[run][2] == widest)
+        write_text(run / "results.json", json.dumps({"prompts": given.prompts, "shapes": results}, indent=1))
+    print(f"{len(trained)} runs judged, {len(runs) - len(waiting)} were: imagen-sweep collect {given.runs}")
 
 
 if __name__ == "__main__":
