@@ -30,19 +30,24 @@ MAY = {
     "cascade": (set(), {"nn", "diffusion", "conditioning", "text", "checkpoint", "sampling"}),
     "files": (set(), set()),
     "grid": (set(), set()),
+    "memory": (set(), set()),
     "progress": (set(), set()),
     "data": ({"webdataset"}, {"data", "text", "files", "progress"}),
     "data/module": ({"webdataset", "lightning"}, {"data", "text", "files", "progress"}),
     "training": (
         {"lightning", "wandb", "safetensors"},
-        {"nn", "diffusion", "conditioning", "text", "sampling", "cascade", "checkpoint", "files", "grid", "progress", "data", "training"},
+        {"nn", "diffusion", "conditioning", "text", "sampling", "cascade", "checkpoint", "files", "grid", "memory", "progress", "data", "training"},
     ),
     "evaluation": (
         {"torchmetrics"},
-        {"nn", "diffusion", "conditioning", "text", "sampling", "cascade", "checkpoint", "files", "grid", "progress", "data", "evaluation"},
+        {"nn", "diffusion", "conditioning", "text", "sampling", "cascade", "checkpoint", "files", "grid", "memory", "progress", "data", "evaluation"},
+    ),
+    "evaluation/protocols/scoring": (
+        {"safetensors"},
+        {"data", "evaluation", "files"},
     ),
     "evaluation/dashboard/wandb_views": ({"wandb", "wandb_workspaces"}, {"files", "evaluation"}),
-    "programs": (HEAVY, {"nn", "diffusion", "conditioning", "text", "sampling", "cascade", "checkpoint", "files", "grid", "progress", "data", "training", "evaluation", "programs"}),
+    "programs": (HEAVY, {"nn", "diffusion", "conditioning", "text", "sampling", "cascade", "checkpoint", "files", "grid", "memory", "progress", "data", "training", "evaluation", "programs"}),
 }  # fmt: skip
 
 

@@ -184,6 +184,46 @@ class Sample(TypedDict):
     threshold: NotRequired[Callable | None]
 
 
+class WeightsOf(TypedDict):
+    """Weights on this disk."""
+
+    inception: Local | None
+    dinov2: Local | None
+    clip: Local | None
+
+
+class Evaluate(TypedDict):
+    """conf/evaluate.yaml. The program itself looks at sweep and metrics."""
+
+    protocol: NotRequired[Part | None]
+    source: NotRequired[Part | None]
+    release: Local | None
+    images: Local | None
+    pipeline: Local | None
+    generator: Literal["release", "diffusers"]
+    out: Local
+    count: Count | None
+    seed: int
+    metrics: list[str] | None
+    missing: Literal["refuse", "skip"]
+    weights: WeightsOf
+    guidance: float | list[float] | None
+    steps: Count | list[Count] | None
+    noise_augmentation: Share | list[Share] | None
+    interval: Interval | None
+    rescale: Share | list[Share] | None
+    sampler: NotRequired[Part | None]
+    threshold: NotRequired[Callable | None]
+    sweep: dict[str, Any]
+    block: Count
+    batch_size: Count
+    devices: list[Device] | None
+    reference_features: Local | None
+    bootstrap: Annotated[int, Rule("a whole number, at least 20", lambda n: n >= 20)]
+    dry_run: bool
+    progress: bool
+
+
 class SweepAction(TypedDict):
     """conf/sweep.yaml"""
 
@@ -235,6 +275,7 @@ SETTINGS: dict[str, Any] = {
     "plan": Plan,
     "export": Export,
     "sample": Sample,
+    "evaluate": Evaluate,
     "sweep": SweepAction,
     "demo": Demo,
 }

@@ -99,7 +99,8 @@ class EMA(Callback):
             p.copy_(average)
             average.copy_(kept)
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # not in on_fit_start: under FSDP what was saved is only restored after that
         self.start(pl_module.denoiser.net)  # pyright: ignore
         self._step = trainer.global_step
 

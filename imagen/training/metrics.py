@@ -15,9 +15,10 @@ from tqdm import tqdm
 
 from imagen.diffusion.loss import by_noise_level
 from imagen.files import write_text
+from imagen.memory import memory_gb
 from imagen.progress import bar
 from imagen.training.run_folder import RunFolder, flat
-from imagen.training.speed import Arithmetic, Waiting, memory_gb
+from imagen.training.speed import Arithmetic, Waiting
 
 EDGES = (-8.0, -4.0, -2.0, 0.0, 2.0, 4.0, 8.0)
 """Bounds of the bins in logsnr."""

@@ -1,7 +1,5 @@
 """How fast a run is, and what of: arithmetic a second, its share of what the device can do, memory, waiting for data."""
 
-import resource
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -44,11 +42,3 @@ class Waiting:
         """Of `elapsed` seconds, since this was asked last."""
         seconds, self.seconds = self.seconds, 0.0
         return min(seconds / elapsed, 1.0)
-
-
-def memory_gb(device: torch.device) -> float:
-    """The most that was in use: of the device, or of this process where that is the CPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 1e9
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9

@@ -95,6 +95,12 @@ def test_a_run_goes_from_one_split_to_another(folder: Path, curves: dict[str, li
         assert ran.returncode == 0, ran.stderr[-3000:]
     assert curve(folder, "moving") == pytest.approx(curves["one"], rel=1e-5)
     assert sorted(path.name for path in (folder / "moving/checkpoints").iterdir()) == ["last.ckpt"]
+    moved, whole = (
+        torch.load(folder / name / "checkpoints/last.ckpt", weights_only=True)["ema"] for name in ("moving", "one")
+    )
+    assert moved["updates"] == whole["updates"] == STEPS
+    for name, average in whole["weights"].items():
+        assert torch.allclose(moved["weights"][name], average, rtol=1e-3, atol=2e-5), f"the average of {name}"
 
 
 def test_a_sharded_run_is_exported_as_any_other(

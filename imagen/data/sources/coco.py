@@ -69,6 +69,10 @@ class Coco:
         name, captions, fields = self._rows[row]
         return pair_of(self.folder, name, captions, fields)
 
+    def captions(self, split: str, row: int) -> tuple[str, ...]:
+        """See `Captioned`."""
+        return self._rows[row][1]
+
 
 def _fields(number: Any, picture: dict[str, Any], licences: dict[Any, Any]) -> dict[str, Any]:
     found = {

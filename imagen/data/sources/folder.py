@@ -41,19 +41,28 @@ class Folder:
     def pair(self, split: str, row: int) -> Pair:
         """See `Source`. Its fields are {"path": name within the folder}."""
         name = self._names[split][row]
+        return pair_of(self.path, name, self.captions(split, row), {"path": name})
+
+    def captions(self, split: str, row: int) -> tuple[str, ...]:
+        """See `Captioned`."""
+        name = self._names[split][row]
         beside = inside(self.path, str(Path(name).with_suffix(".txt")), "missing caption")
         try:
             if beside.exists() and not beside.is_file():  # a pipe would be waited for without end
                 raise BadPair("missing caption", f"{name}: {beside.name} is no file")
             # utf-8-sig: editors of one system begin every file with a mark
-            captions = stripped(beside.read_text(encoding="utf-8-sig").splitlines())
+            return stripped(beside.read_text(encoding="utf-8-sig").splitlines())
         except FileNotFoundError:
             raise BadPair("missing caption", f"{name}: no {beside.name} beside it") from None
         except OSError as error:
             raise BadPair("missing caption", f"{beside.name}: {error.strerror}") from None
         except UnicodeDecodeError:
             raise BadPair("unreadable text", f"{beside.name} is not UTF-8") from None
-        return pair_of(self.path, name, captions, {"path": name})
+
+    def picture(self, split: str, row: int) -> Pair:
+        """A picture that nothing need be said of."""
+        name = self._names[split][row]
+        return pair_of(self.path, name, ("",), {"path": name})
 
 
 def _pictures(folder: Path, split: str) -> Iterator[str]:

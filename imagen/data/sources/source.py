@@ -68,6 +68,14 @@ class Source(Protocol):
         ...
 
 
+class Captioned(Source, Protocol):
+    """A source that knows its captions without its pictures."""
+
+    def captions(self, split: str, row: int) -> tuple[str, ...]:
+        """Those of a pair, none of them blank; BadPair when they cannot be read."""
+        ...
+
+
 class Tars(Protocol):
     """A data set that is WebDataset tars already: each is read once, for its index, and stays as it is.
 

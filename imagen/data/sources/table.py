@@ -86,6 +86,10 @@ class Table:
             raise BadPair("missing image", f"{type(path).__name__} is no path")
         return pair_of(self.folder, self._name(values), values[self.caption_column], kept)
 
+    def captions(self, split: str, row: int) -> tuple[str, ...]:
+        """See `Captioned`."""
+        return self._rows[split][row][self.caption_column]
+
     def _name(self, row: dict[str, Any]) -> str:
         """The path of a row; "" when it has none, or what stands there is none."""
         path = row.get(self.image_column) or ""
