@@ -13,10 +13,12 @@ import contextlib
 import difflib
 import functools
 import importlib.resources
+import importlib.util
 import inspect
 import logging
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -110,6 +112,12 @@ def submitted(program: str) -> Iterator[None]:
     if program != "train" or not any(re.match(r"\+*launcher=slurm", word) for word in sys.argv[1:]):
         yield
         return
+    if importlib.util.find_spec("submitit") is None:
+        raise ValueError("launcher=slurm needs pip install 'imagen-cascade[slurm]' (hydra-submitit-launcher)")
+    if not (shutil.which("sbatch") and shutil.which("srun")):
+        raise ValueError(
+            "launcher=slurm: no sbatch and srun on this machine; call it on a login node, or launcher=local runs the sweep here"
+        )
     logging.getLogger("submitit").setLevel(
         logging.ERROR
     )  # each look at the queue, where there is no accounting
@@ -122,6 +130,12 @@ def submitted(program: str) -> Iterator[None]:
     except KeyboardInterrupt:
         sys.stderr.write("no longer waiting: the jobs go on; imagen-sweep status RUNS says how they are\n")
         raise SystemExit(130) from None
+    except Exception as error:
+        if not type(error).__module__.startswith("submitit"):
+            raise
+        raise ValueError(
+            f"launcher=slurm: SLURM did not take the jobs: {' '.join(str(error).split()):.300}"
+        ) from None
 
 
 def refuse_one_name_for_many(arguments: Sequence[str]) -> None:

@@ -5,10 +5,12 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
+from imagen.data.module import micro_batch
 from imagen.programs.allocation import keep_large_blocks
 from imagen.programs.build import CONF, build, build_optional, program
 from imagen.programs.sweeps.cells import recorded, recorded_typos, tell_begun
 from imagen.programs.version import code_version
+from imagen.training.orphans import end_with_parent
 from imagen.training.requeue import Requeue
 from imagen.training.run_folder import RunFolder, first_process
 
@@ -16,6 +18,7 @@ from imagen.training.run_folder import RunFolder, first_process
 @program("train", around=recorded, composing=recorded_typos)
 def main(cfg: DictConfig) -> None:
     """Check that the parts can be built and fit, claim the run folder, train."""
+    end_with_parent()
     plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # pyright: ignore[reportAssignmentType]
     folder = RunFolder(Path(cfg.runs) / str(cfg.name))
     parts, requeue = built(cfg), Requeue()
@@ -60,6 +63,11 @@ def built(cfg: DictConfig) -> Parts:
             f"{lowres.crop if lowres else 'null'}; give that number, or leave data.patch out"
         )
     training, data = build(cfg.trainer), build(cfg.data)
+    if (
+        isinstance(cfg.trainer.devices, int) and cfg.trainer.devices > 1
+    ):  # before as many processes are started
+        processes = cfg.trainer.devices * cfg.trainer.nodes
+        micro_batch(cfg.data.batch_size, processes, cfg.trainer.accumulate)
     previews, logger = build_optional(cfg.previews), build_optional(cfg.logger)
     if data.encoder.dim != cfg.stage.unet.text_dim:
         raise ValueError(

@@ -173,9 +173,12 @@ class Metrics(Callback):
         if not saved:
             return
         sums, more = (saved.get("sums"), saved.get("more")) if isinstance(saved, dict) else (None, None)
-        if not (isinstance(sums, Tensor) and sums.shape == SUMS and isinstance(more, dict)):
-            raise ValueError(f"{self.folder.checkpoint}: its metrics are no sums of losses: damaged")
-        self.resumed, self.more = sums.double(), more
+        if not _are_sums(sums) or not isinstance(more, dict) or not _are_losses(more):
+            raise ValueError(
+                f"{self.folder.checkpoint}: its metrics are no sums of losses: damaged; put a whole copy of it back, or train anew "
+                "under another name="
+            )
+        self.resumed, self.more = sums, dict(more)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.settle(trainer)
@@ -193,6 +196,17 @@ class Metrics(Callback):
         if self.bar is not None:
             self.bar.close()
             self.bar = None
+
+
+def _are_sums(sums: Any) -> bool:
+    if not isinstance(sums, Tensor) or sums.shape != SUMS or sums.dtype != torch.float64:
+        return False
+    return sums.device.type == "cpu" and bool(sums.isfinite().all()) and bool((sums[1] >= 0).all())
+
+
+def _are_losses(more: dict[str, Any]) -> bool:
+    told = flat(more) if more else {}
+    return all(key.startswith("val_") and isinstance(value, float) for key, value in told.items())
 
 
 class Mark(Callback):

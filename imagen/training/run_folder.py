@@ -170,8 +170,11 @@ class RunFolder:
                 write_text(file, "".join(line + "\n" for line in lines if _step_of(line) <= step))
 
     def add_metrics(self, values: Mapping[str, Any]) -> None:
-        with self._writing("metrics.jsonl") as file, file.open("a") as lines:
-            lines.write(json.dumps(values) + "\n")
+        with self._writing("metrics.jsonl") as file:
+            # a link would lead the lines out of the folder
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+            with os.fdopen(os.open(file, flags, 0o666), "a") as lines:
+                lines.write(json.dumps(values) + "\n")
 
     @contextmanager
     def _writing(self, name: str) -> Iterator[Path]:

@@ -54,9 +54,11 @@ def check_resumable(path: Path, stage: Any) -> None:
     if changed := changed_keys(checkpoint["imagen"], stage.identity):
         raise ValueError(f"{path}: the checkpoint is of another stage: {listed(changed)}")
     net = dict(stage.denoiser.net.named_parameters())
+    lengths = checkpoint["ema"].get("lengths", {})
     for what, saved, own in (
         ("state_dict", checkpoint["state_dict"], stage.state_dict()),
         ("EMA weights", checkpoint["ema"]["weights"], net),
+        *((f"averages of length {length!s:.20}", kept, net) for length, kept in lengths.items()),
     ):
         if problem := differences(shapes(own), shapes(saved)):
             raise ValueError(f"{path}: its {what} do not fit the network: {problem}; {REMEDY}")
@@ -104,9 +106,13 @@ def _problem(checkpoint: Any) -> str:
     if missing := {"stage", "resolution", "network"} - set(checkpoint["imagen"]):
         return f"imagen has no {', '.join(sorted(missing))}"
     ema = checkpoint["ema"]
-    if not isinstance(ema.get("weights"), dict) or not isinstance(ema.get("updates"), int):
+    updates, lengths = ema.get("updates"), ema.get("lengths", {})
+    if not isinstance(ema.get("weights"), dict) or type(updates) is not int or updates < 0:
         return "ema has no weights or updates"
-    for what, weights in (("ema.weights", ema["weights"]), ("state_dict", checkpoint["state_dict"])):
+    if not isinstance(lengths, dict) or not all(isinstance(weights, dict) for weights in lengths.values()):
+        return "ema.lengths are no averages"
+    kept = [(f"ema.lengths.{length!s:.20}", weights) for length, weights in lengths.items()]
+    for what, weights in (("ema.weights", ema["weights"]), *kept, ("state_dict", checkpoint["state_dict"])):
         for name, tensor in weights.items():
             if not isinstance(name, str) or not (isinstance(tensor, Rows) or plain_tensor(tensor)):
                 return f"{what}: {name!s:.80} is not a tensor"

@@ -1,6 +1,7 @@
 """Checkpoints of a run: every so many steps, at the end, and at the end of the step in which a stop was asked
 for. They are copied in memory and written while training goes on."""
 
+import errno
 import os
 import shutil
 import signal
@@ -134,9 +135,11 @@ class Saving(Callback):
         try:
             yield
         except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+            remedy = "make room" if full else "make the folder writable"
             raise ValueError(
-                f"{self.folder.checkpoint}: step {self.saved} could not be saved ({error.strerror or error}); make room, "
-                "and the same command goes on from the last checkpoint"
+                f"{self.folder.checkpoint}: step {self.saved} could not be saved ({error.strerror or error}); {remedy}, and the same "
+                "command goes on from the last checkpoint"
             ) from None
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:

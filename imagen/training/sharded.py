@@ -105,6 +105,8 @@ def finished(folder: Path, world: int) -> bool:
 
 def save(content: Any, path: Path) -> None:
     """torch.save; OSError when it could not be written, and nothing is left then."""
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        path.unlink()  # it would be followed, or waited for
     try:
         with writing(path.parent):
             torch.save(content, path)

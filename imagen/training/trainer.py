@@ -3,6 +3,7 @@ step."""
 
 import logging
 import math
+import os
 import warnings
 from typing import Any, Literal, get_args
 
@@ -107,6 +108,7 @@ class Training:
         ValueError, before anything is written, for a device that is not there and a checkpoint that training
         cannot go on from."""
         quiet()
+        self._refuse_what_never_meets()
         resumes = folder.checkpoint.exists()
         if resumes:
             check_resumable(folder.checkpoint, stage)
@@ -166,6 +168,19 @@ class Training:
                 raise
             raise SystemExit(2) from None  # another process failed, and it was said
         return saving.stopped is None
+
+    def _refuse_what_never_meets(self) -> None:
+        """ValueError for processes that nobody starts, and for more of them than this machine can hold."""
+        nodes, devices = self.lightning["num_nodes"], self.lightning["devices"]
+        if nodes > 1 and not SLURMEnvironment.detect() and "MASTER_ADDR" not in os.environ:
+            raise ValueError(
+                f"trainer.nodes={nodes}: nobody starts processes on other machines; use slurm/train.sbatch, launcher=slurm_nodes "
+                "or torchrun"
+            )
+        most = max(16, os.cpu_count() or 1)
+        cpu = self.lightning["accelerator"] == "cpu" or not torch.accelerator.is_available()
+        if cpu and isinstance(devices, int) and devices > most:
+            raise ValueError(f"trainer.devices={devices}: as many processes on a CPU; give at most {most}")
 
     def _trainer(self, background: Background, **settings: Any) -> Trainer:
         strategy: Any = self.strategy

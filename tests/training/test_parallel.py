@@ -96,7 +96,8 @@ def test_a_run_goes_from_one_split_to_another(folder: Path, curves: dict[str, li
     assert curve(folder, "moving") == pytest.approx(curves["one"], rel=1e-5)
     assert sorted(path.name for path in (folder / "moving/checkpoints").iterdir()) == ["last.ckpt"]
     moved, whole = (
-        torch.load(folder / name / "checkpoints/last.ckpt", weights_only=True)["ema"] for name in ("moving", "one")
+        torch.load(folder / name / "checkpoints/last.ckpt", weights_only=True)["ema"]
+        for name in ("moving", "one")
     )
     assert moved["updates"] == whole["updates"] == STEPS
     for name, average in whole["weights"].items():

@@ -1,8 +1,10 @@
 """Whole toy runs: what they reach, and what must not change it."""
 
+import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import threading
 import time
@@ -213,3 +215,49 @@ def test_another_stages_checkpoint_is_refused(fit: Any, plain_run: Any, tmp_path
     os.link(plain_run.folder.checkpoint, tmp_path / "checkpoints/last.ckpt")
     with pytest.raises(ValueError, match=r"last\.ckpt: .* another stage: stage was toy and is other$"):
         fit(tmp_path, "stage.name=other", "trainer.max_steps=20")
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [
+        {"sums": torch.zeros(2, 7, dtype=torch.float64), "more": {}},
+        {"sums": torch.full((2, 8), float("nan"), dtype=torch.float64), "more": {}},
+        {"sums": -torch.ones(2, 8, dtype=torch.float64), "more": {}},
+        {"sums": torch.zeros(2, 8), "more": {}},
+        {"sums": torch.zeros(2, 8, dtype=torch.float64), "more": {"step": 3}},
+        {"sums": torch.zeros(2, 8, dtype=torch.float64), "more": {"val_loss": "0.5"}},
+        [1],
+    ],
+)
+def test_sums_of_losses_that_are_none_are_refused(
+    fit: Any, plain_run: Any, tmp_path: Path, saved: Any
+) -> None:
+    shutil.copytree(plain_run.folder.path, tmp_path / "run")
+    checkpoint = plain_run.checkpoint | {"metrics": saved}
+    torch.save(checkpoint, tmp_path / "run/checkpoints/last.ckpt")
+    with pytest.raises(
+        ValueError, match=r"last.ckpt: its metrics are no sums of losses: damaged; put a whole copy"
+    ):
+        fit(tmp_path / "run", "trainer.max_steps=12")
+
+
+@pytest.mark.parametrize(
+    "change", [{"updates": -1}, {"lengths": [1]}, {"lengths": {"0.05": {"x": torch.ones(1)}}}]
+)
+def test_averages_that_are_none_are_refused(fit: Any, plain_run: Any, tmp_path: Path, change: Any) -> None:
+    shutil.copytree(plain_run.folder.path, tmp_path / "run")
+    checkpoint = plain_run.checkpoint
+    checkpoint["ema"] |= change
+    torch.save(checkpoint, tmp_path / "run/checkpoints/last.ckpt")
+    with pytest.raises(ValueError, match=r"last.ckpt: .*(damaged|do not fit)"):
+        fit(tmp_path / "run", "trainer.max_steps=12")
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "checkpoints/saving.ckpt"])
+def test_a_link_in_the_run_folder_leads_nothing_out_of_it(fit: Any, tmp_path: Path, name: str) -> None:
+    (tmp_path / "run/checkpoints").mkdir(parents=True)
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "run" / name).symlink_to(tmp_path / "mine")
+    with contextlib.suppress(ValueError):
+        fit(tmp_path / "run")
+    assert (tmp_path / "mine").read_text() == "mine"

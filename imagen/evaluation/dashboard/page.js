@@ -104,7 +104,7 @@ function chartOf(panel) {
 function draw(chart) {
   const { panel, area } = chart, width = Math.max(200, chart.figure.clientWidth - 24);
   const lines = [];
-  runs.forEach((run, i) => { if (on[i] && run.curves[panel.key]) lines.push({ i, raw: rawOf(run.curves[panel.key]), line: lineOf(run.curves[panel.key]) }); });
+  runs.forEach((run, i) => { if (on[i] && Object.hasOwn(run.curves, panel.key)) lines.push({ i, raw: rawOf(run.curves[panel.key]), line: lineOf(run.curves[panel.key]) }); });
   point(chart, null);
   chart.stale = false;
   chart.drawn = lines;

@@ -234,7 +234,8 @@ def _flat_results(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple
 def _previews(folder: Path, problems: list[str]) -> Iterator[Preview]:
     """The grids in ascending steps; those that cannot be shown are one line of `problems`."""
     try:
-        files = sorted(folder.glob("step-*.png")) if folder.is_dir() else []
+        inside = folder.is_dir() and not folder.is_symlink()
+        files = sorted(file for file in folder.glob("step-*.png") if not file.is_symlink()) if inside else []
     except OSError as error:
         problems.append(f"previews: {error.strerror}")
         return

@@ -28,6 +28,7 @@ from imagen.training.run_folder import RunFolder, first_process
 
 RECORDS = ".cells"
 BUSY = "is in use by another process"
+GUARD = "was trained with other settings"
 
 
 @contextlib.contextmanager
@@ -48,7 +49,8 @@ def recorded(cfg: DictConfig) -> Iterator[None]:
         yield
     except Exception as error:
         # of one that still runs, or of a run that a wrong command left as it was, the record stays
-        whole = before.get("state") in ("done", "stopped") and not of_many and not _has_begun(file)
+        whole = before.get("state") in ("done", "stopped") and not _has_begun(file)
+        whole = whole and (not of_many or GUARD in str(error))
         if before and (BUSY in str(error) or whole):
             _write(file, before)
         else:

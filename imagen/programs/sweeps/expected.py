@@ -18,6 +18,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from omegaconf.resolvers import oc
 
 from imagen.files import NAME
 from imagen.programs.build import CONF
@@ -44,13 +45,12 @@ def expected(file: Path) -> list[Expected]:
     sweep = yaml_of(file)
     try:
         words, cwd = sweep["hydra"]["overrides"]["task"], str(sweep["hydra"]["runtime"]["cwd"])
-        params = (sweep["hydra"].get("sweeper") or {}).get(
-            "params"
-        ) or {}  # what an experiment sweeps by itself
+        # what an experiment sweeps by itself
+        params = (sweep["hydra"].get("sweeper") or {}).get("params") or {}
         words = [*(f"{key}={value}" for key, value in params.items()), *words]
         if not all(isinstance(word, str) for word in words):
             raise TypeError
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, AttributeError):
         raise ValueError(f"{file.name}: not what Hydra writes of a sweep") from None
     jobs = jobs_of(sweep, file)
     try:
@@ -129,9 +129,11 @@ def _parsed(words: list[str]) -> list[Override]:
 
 @contextmanager
 def _composing(config: DictConfig) -> Iterator[None]:
-    """`${hydra:...}` is of `config`, not of this program."""
+    """`${hydra:...}` is of `config`, not of this program; the environment of whoever looks is nobody else's."""
     mine, HydraConfig.instance().cfg = HydraConfig.instance().cfg, config  # pyright: ignore
+    OmegaConf.clear_resolver("oc.env")
     try:
         yield
     finally:
+        OmegaConf.register_new_resolver("oc.env", oc.env)
         HydraConfig.instance().cfg = mine
