@@ -216,5 +216,6 @@ def quiet() -> None:
         ".*tensorboardX.*",
         ".*`srun` command is available.*",
         ".*`IterableDataset` has `__len__`.*",
+        ".*FSDP2-wrapped module .* returned a view tensor.*",  # on which nothing works in place
     ):
         warnings.filterwarnings("ignore", message)

@@ -103,10 +103,13 @@ def write_table(table: Table, file: Path) -> bool:
 
 
 def preview(table: Table) -> str:
-    """The first rows, of the columns that tell cells apart as many as a line holds."""
+    """The first rows, of the columns that tell cells apart as many as a line holds; names of classes, which are long and which
+    the cells' own names mostly say, are in the file alone."""
     rows = [[_shown(value) for value in row] for row in table.rows[:ROWS]]
     telling = [
-        i for i, c in enumerate(table.columns) if c == "name" or len({repr(r[i]) for r in table.rows}) > 1
+        i
+        for i, c in enumerate(table.columns)
+        if c == "name" or (len({repr(r[i]) for r in table.rows}) > 1 and not c.endswith("_target_"))
     ]
     width, held, room = shutil.get_terminal_size((160, 24)).columns, [], 0
     for i in telling:
@@ -137,17 +140,14 @@ def _numbers(file: Path) -> dict[str, float]:
 
 def _chosen(settings: Sequence[dict[str, Any]], whole: Sequence[bool]) -> list[str]:
     """The settings that differ, after those that are always told. Of a cell that has not begun only what was asked for is
-    known, which says nothing of the rest."""
+    known, which says nothing of the rest. One that only repeats another, as `stage.seed` does `seed`, is left out."""
     keys = {key for found, w in zip(settings, whole) if w or not any(whole) for key in found}
-    differing = []
-    for key in sorted(keys - {*OF_EACH, *ALWAYS}):
-        values = [
-            (found.get(key), found.get("seed")) for found, w in zip(settings, whole) if w or key in found
-        ]
-        follows = key.endswith(".seed") and all(value == seed for value, seed in values)
-        if len({repr(value) for value, _ in values}) > 1 and not follows:
-            differing.append(key)
-    return [*(key for key in ALWAYS if key in keys), *differing]
+    told: dict[tuple[str, ...], str] = {}  # last word and values -> the shortest key
+    for key in sorted(keys - {*OF_EACH}, key=lambda key: (key not in ALWAYS, key.count("."), key)):
+        values = [repr(found.get(key)) for found, w in zip(settings, whole) if w or key in found]
+        if key in ALWAYS or len(set(values)) > 1:
+            told.setdefault((key.rpartition(".")[2], *values), key)
+    return [*(key for key in ALWAYS if key in keys), *sorted(set(told.values()) - {*ALWAYS})]
 
 
 def _plain(value: Any) -> Value:
