@@ -41,6 +41,8 @@ MAY = {
         {"torchmetrics"},
         {"nn", "diffusion", "conditioning", "text", "sampling", "cascade", "checkpoint", "files", "grid", "progress", "data", "evaluation"},
     ),
+    "evaluation/metrics/transformer": ({"transformers", "safetensors"}, {"evaluation"}),
+    "evaluation/metrics/detector": ({"transformers"}, {"evaluation"}),
     "evaluation/dashboard/wandb_views": ({"wandb", "wandb_workspaces"}, {"files", "evaluation"}),
     "programs": (HEAVY, {"nn", "diffusion", "conditioning", "text", "sampling", "cascade", "checkpoint", "files", "grid", "progress", "data", "training", "evaluation", "programs"}),
 }  # fmt: skip

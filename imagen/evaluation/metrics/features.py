@@ -4,13 +4,14 @@ n pictures, D width of the features, B batch, H x W size of the pictures.
 """
 
 from collections.abc import Iterable
-from typing import Protocol
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Key = dict[str, object]
+Key = dict[str, Any]
 """What identifies an extractor, plain JSON: kind, weights (sha256), size, resize, normalization. Two numbers may be
 compared only when their keys are equal."""
 
@@ -140,6 +141,11 @@ def check_pair(real: Tensor, made: Tensor, least: int = 2) -> tuple[Tensor, Tens
             f"features of different width: real {real.shape[1]}, made {made.shape[1]}; use one extractor for both"
         )
     return real, made.to(real.device)
+
+
+def exact_convolutions() -> AbstractContextManager[None]:
+    """Within it a GPU's convolutions are those of float32 (not of TF32, which has 10 bits), and the same in every run."""
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
 
 
 def _size(pictures: Tensor) -> str:
