@@ -16,6 +16,7 @@ SOURCE = (
     "weights-inception-2015-12-05-6726825d.pth is the same file)"
 )
 SIDE = 299
+Shape = int | tuple[int, int]
 Resize = Literal["tensorflow", "antialias", "bicubic"]
 RESIZES: dict[str, str] = {
     "tensorflow": "bilinear as in TensorFlow 1 (not antialiased), as torch-fidelity and the FIDs of papers",
@@ -53,7 +54,8 @@ class Inception:
         self.net.to_empty(device="cpu")
         load_strictly(self.net, read_tensors(file, "inception.weights"), f"inception.weights={weights}")
         self.net.eval().requires_grad_(False).to(device)
-        self.resize, self.device = resize, torch.device(device)
+        self.resize: Resize = resize
+        self.device = torch.device(device)
 
     @property
     def key(self) -> Key:
@@ -131,7 +133,7 @@ class Network(nn.Module):
 class Conv(nn.Module):
     """Convolution without bias, batch norm, ReLU."""
 
-    def __init__(self, width: int, out: int, kernel: int | tuple[int, int], stride: int = 1, padding=0):
+    def __init__(self, width: int, out: int, kernel: Shape, stride: int = 1, padding: Shape = 0):
         super().__init__()
         self.conv = nn.Conv2d(width, out, kernel, stride, padding, bias=False)
         self.bn = nn.BatchNorm2d(out, eps=0.001)
