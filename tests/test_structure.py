@@ -46,6 +46,8 @@ MAY = {
         {"safetensors"},
         {"data", "evaluation", "files"},
     ),
+    "evaluation/metrics/transformer": ({"transformers", "safetensors"}, {"evaluation"}),
+    "evaluation/metrics/detector": ({"transformers"}, {"evaluation"}),
     "evaluation/dashboard/wandb_views": ({"wandb", "wandb_workspaces"}, {"files", "evaluation"}),
     "programs": (HEAVY, {"nn", "diffusion", "conditioning", "text", "sampling", "cascade", "checkpoint", "files", "grid", "memory", "progress", "data", "training", "evaluation", "programs"}),
 }  # fmt: skip
