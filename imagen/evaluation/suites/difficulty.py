@@ -68,19 +68,26 @@ def fit(answers: Sequence[Answer], spread: float | None = None) -> Scale:
     for system, prompt, score in answers:
         number[prompts[prompt], systems[system]] += 1
         right[prompts[prompt], systems[system]] += score
+    # prompts that were answered alike are as hard, so each pattern of answers is looked at once
+    patterns, of, times = np.unique(
+        np.hstack([number, right]), axis=0, return_inverse=True, return_counts=True
+    )
+    number, right = np.hsplit(patterns, 2)
     a, width = np.zeros(len(systems)), 1.0 if spread is None else float(spread)
     for _ in range(STEPS):
         share = _posterior(number, right, a, width)
-        new = _abler(number, right, a, width, share)
-        wider = width if spread else float(np.clip(np.sqrt((share @ (NODES * width) ** 2).mean()), *SPREADS))
+        new = _abler(number, right, times, a, width, share)
+        square = float(np.average(share @ (NODES * width) ** 2, weights=times))
+        wider = width if spread else float(np.clip(math.sqrt(square), *SPREADS))
         moved = max(float(np.abs(new - a).max()), abs(wider - width))
         a, width = new, wider
         if moved < SMALL:
             break
     share = _posterior(number, right, a, width)
     b = share @ (NODES * width)
-    variance = share @ (NODES * width) ** 2 - b**2
-    b_error, a_error = _errors(number, a, b, variance, width)
+    variance = np.maximum(share @ (NODES * width) ** 2 - b**2, 1e-12)
+    b_error, a_error = _errors(number, times, a, b, variance, width)
+    b, b_error = b[of.ravel()], b_error[of.ravel()]
     zero = b.mean()
     return Scale(
         dict(zip(prompts, (b - zero).tolist())),
@@ -155,7 +162,7 @@ def _aligned(scores: Mapping[str, float], difficulties: Mapping[str, float]) -> 
 
 
 def _posterior(number: np.ndarray, right: np.ndarray, a: np.ndarray, width: float) -> np.ndarray:
-    """number, right (prompts, systems) -> (prompts, nodes): the probability of each node to be the difficulty."""
+    """number, right (patterns, systems) -> (patterns, nodes): the probability of each node to be the difficulty."""
     x = a[:, None] - NODES * width
     log = -right @ np.logaddexp(0, -x) - (number - right) @ np.logaddexp(0, x) - NODES**2 / 2
     share = np.exp(log - log.max(1, keepdims=True))
@@ -163,27 +170,29 @@ def _posterior(number: np.ndarray, right: np.ndarray, a: np.ndarray, width: floa
 
 
 def _abler(
-    number: np.ndarray, right: np.ndarray, a: np.ndarray, width: float, share: np.ndarray
+    number: np.ndarray, right: np.ndarray, times: np.ndarray, a: np.ndarray, width: float, share: np.ndarray
 ) -> np.ndarray:
-    """One step of Newton towards the abilities that make the answers likeliest, the nodes' probabilities given."""
-    expected = number.T @ share  # (systems, nodes): answers to prompts of that difficulty
+    """One step of Newton towards the abilities that make the answers likeliest, the nodes' probabilities given; `times`
+    (patterns,): how many prompts have each."""
+    expected = (number * times[:, None]).T @ share  # (systems, nodes): answers to prompts of that difficulty
     chance = _logistic(a[:, None] - NODES * width)
-    slope = right.sum(0) - (expected * chance).sum(1) - (a - a.mean()) / ABILITY_SPREAD**2
+    slope = times @ right - (expected * chance).sum(1) - (a - a.mean()) / ABILITY_SPREAD**2
     curve = (expected * chance * (1 - chance)).sum(1) + ABILITY_SPREAD**-2
     return a + np.clip(slope / curve, -1, 1)
 
 
 def _errors(
-    number: np.ndarray, a: np.ndarray, b: np.ndarray, variance: np.ndarray, width: float
+    number: np.ndarray, times: np.ndarray, a: np.ndarray, b: np.ndarray, variance: np.ndarray, width: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Standard errors of difficulties, of which `variance` (prompts,) is what there would be if abilities were known, and
+    """Standard errors of difficulties, of which `variance` (patterns,) is what there would be if abilities were known, and
     of abilities, for which the difficulties are integrated out (Schur complement of the information)."""
     chance = _logistic(a - b[:, None])
     info = number * chance * (1 - chance)
     # how far an ability that is off by 1 takes a difficulty with it
     pulled = info / (info.sum(1, keepdims=True) + width**-2)
     centred = (np.eye(len(a)) - 1 / len(a)) / ABILITY_SPREAD**2
-    inverse = np.linalg.inv(np.diag(info.sum(0)) + centred - info.T @ pulled)
+    all_info = info * times[:, None]
+    inverse = np.linalg.inv(np.diag(all_info.sum(0)) + centred - all_info.T @ pulled)
     return np.sqrt(variance + np.einsum("ps,st,pt->p", pulled, inverse, pulled)), np.sqrt(np.diag(inverse))
 
 

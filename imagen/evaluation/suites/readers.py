@@ -196,7 +196,7 @@ def _coco(path: Path, content: dict[str, Any]) -> Table:
             "give captions_val2014.json or the like"
         ) from None
     year = re.search(r"20\d\d", path.stem)
-    card = {**CARDS["coco"], "version": year[0] if year else "0"}
+    card = {**CARDS["coco"], "version": f"{year[0]}.0" if year else "0"}
     return _once("coco", list(enumerate(rows, 1)), card)
 
 
@@ -231,7 +231,7 @@ def _of_cells(path: Path, text: str, delimiter: str) -> Table:
                 f"holds a {'tab' if tabs else 'comma'} in quotation marks"
             )
     named = [(line, dict(zip(header, cells + [""] * (len(header) - len(cells))))) for line, cells in rows]
-    if header == ["prompt", "category", "challenge", "note"] and tabs:
+    if header == ["prompt", "category", "challenge", "note"]:
         return Table("partiprompts", [(n, _parti(row)) for n, row in named], dict(CARDS["partiprompts"]))
     if header == ["prompts", "category"] and {row["category"] for _, row in named} <= DRAWBENCH:
         return Table("drawbench", [(n, _row(path, n, row)) for n, row in named], _drawbench(len(named)))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-COMPARISONS = 3_000_000  # of two prompts, at most, when near-duplicates are looked for
+COMPARISONS = 4_000_000  # of two prompts, at most, when near-duplicates are looked for
 SHOWN = 12  # words of a list
 _WORD = re.compile(r"\w+(?:['’]\w+)*")
 _FUNCTION = """
@@ -92,7 +92,7 @@ def near_duplicates(prompts: Sequence[str], threshold: float) -> tuple[list[Near
         rarest = sorted(words, key=lambda word: (times[word], word))
         prefix = rarest[: len(words) - _ceil(threshold * len(words)) + 1]
         candidates = {other for word in prefix for other in waiting.get(word, ())}
-        compared += len(candidates)
+        compared += sum(len(waiting.get(word, ())) for word in prefix)
         for other in candidates:
             both = len(words & sets[other])
             similarity = both / (len(words) + len(sets[other]) - both)
