@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-COMPARISONS = 4_000_000  # of two prompts, at most, when near-duplicates are looked for
+COMPARISONS = 2_000_000  # of two prompts, at most, when near-duplicates are looked for
 SHOWN = 12  # words of a list
 _WORD = re.compile(r"\w+(?:['’]\w+)*")
 _FUNCTION = """
