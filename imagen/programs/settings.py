@@ -233,6 +233,32 @@ class SweepAction(TypedDict):
     lines: Natural
 
 
+SuiteAction = TypedDict(  # with is a word of Python
+    "SuiteAction",
+    {
+        "action": Literal["describe", "compose", "extend", "difficulty"],
+        "path": Local | None,
+        "out": Local | None,
+        "captions": Local | None,
+        "near": Annotated[float, Rule("a share of words: above 0 and at most 1", lambda x: 0 < x <= 1)],
+        "examples": Natural,
+        "world": Literal["shapes", "open"],
+        "n": Annotated[int, Rule("a whole number from 1 to 1,000,000", lambda n: 1 <= n <= 1_000_000)],
+        "seed": Natural,
+        "categories": list[str] | None,
+        "split": Literal["train", "test", "unseen", "unseen_relation"] | None,
+        "name": str | None,
+        "with": Local | None,
+        "version": str | None,
+        "note": str | None,
+        "results": Local | list[Local] | None,
+        "metric": str,
+        "anchors": Local | None,
+    },
+)
+"""conf/suite.yaml"""
+
+
 class StageSettings(TypedDict):
     """How the demo samples, a value for each stage."""
 
@@ -277,5 +303,6 @@ SETTINGS: dict[str, Any] = {
     "sample": Sample,
     "evaluate": Evaluate,
     "sweep": SweepAction,
+    "suite": SuiteAction,
     "demo": Demo,
 }

@@ -79,7 +79,7 @@ class Table:
 def rows_of(path: Path) -> Table:
     """What a file holds, by its content; only plain lists of prompts go by the file's name (T2I-CompBench's
     categories are files). ValueError in one line naming the file, and the line where one is wrong."""
-    text = _text_of(path)
+    text = text_of(path)
     first = text.lstrip()[:1]
     if not first:
         raise ValueError(f"{path}: is empty; give a file with a prompt a line")
@@ -106,19 +106,20 @@ def captions_of(path: Path) -> list[str]:
     return [str(row["prompt"]) for _, row in table.rows]
 
 
-def _text_of(path: Path) -> str:
+def text_of(path: Path, remedy: str = "give a file of prompts") -> str:
+    """A file as text. ValueError naming it: not there, no plain file, too large, not UTF-8."""
     try:
         if path.is_dir():
-            raise ValueError(f"{path}: is a folder; give a file of prompts")
+            raise ValueError(f"{path}: is a folder; {remedy}")
         if not path.exists():
-            raise ValueError(f"{path}: there is no such file; give a file of prompts")
+            raise ValueError(f"{path}: there is no such file; {remedy}")
         if not path.is_file():  # a pipe would be waited for without end
-            raise ValueError(f"{path}: is no plain file; give a file of prompts")
+            raise ValueError(f"{path}: is no plain file; {remedy}")
         if path.stat().st_size > MOST:
-            raise ValueError(f"{path}: is larger than 1 GB; give a file of prompts")
+            raise ValueError(f"{path}: is larger than 1 GB; {remedy}")
         content = path.read_bytes()
     except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}; give a file of prompts") from None
+        raise ValueError(f"{path}: {error.strerror}; {remedy}") from None
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -195,7 +196,7 @@ def _coco(path: Path, content: dict[str, Any]) -> Table:
             "give captions_val2014.json or the like"
         ) from None
     year = re.search(r"20\d\d", path.stem)
-    card = {**CARDS["coco"], "version": year[0] if year else "0"}
+    card = {**CARDS["coco"], "version": f"{year[0]}.0" if year else "0"}
     return _once("coco", list(enumerate(rows, 1)), card)
 
 
@@ -230,7 +231,7 @@ def _of_cells(path: Path, text: str, delimiter: str) -> Table:
                 f"holds a {'tab' if tabs else 'comma'} in quotation marks"
             )
     named = [(line, dict(zip(header, cells + [""] * (len(header) - len(cells))))) for line, cells in rows]
-    if header == ["prompt", "category", "challenge", "note"] and tabs:
+    if header == ["prompt", "category", "challenge", "note"]:
         return Table("partiprompts", [(n, _parti(row)) for n, row in named], dict(CARDS["partiprompts"]))
     if header == ["prompts", "category"] and {row["category"] for _, row in named} <= DRAWBENCH:
         return Table("drawbench", [(n, _row(path, n, row)) for n, row in named], _drawbench(len(named)))

@@ -48,10 +48,7 @@ class Prompt:
             _text("tags", tag, NAMED)
         object.__setattr__(self, "tags", tuple(self.tags))
         if self.difficulty is not None:
-            value = self.difficulty
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                raise ValueError(f"difficulty={_told(value)}: give a finite number, or none")
-            object.__setattr__(self, "difficulty", float(value))
+            object.__setattr__(self, "difficulty", _finite(self.difficulty))
         if self.truth is not None:
             object.__setattr__(self, "truth", _plain(self.truth))
 
@@ -77,7 +74,7 @@ class Change:
     def __post_init__(self) -> None:
         number_of(self.version)
         number_of(self.since)
-        _text("note", self.note or "-", NAMED * 10, lines=True)
+        _text("note", "-" if self.note == "" else self.note, NAMED * 10, lines=True)
         for name in ("added", "removed"):
             value = getattr(self, name)
             if not isinstance(value, tuple | list) or not all(isinstance(text, str) for text in value):
@@ -109,7 +106,8 @@ class Card:
         _text("name", self.name, NAMED)
         number_of(self.version)
         for key in ("licence", "source", "leaves_out", "difficulty"):
-            _text(key, getattr(self, key) or "-", NAMED * 10, lines=True)
+            value = getattr(self, key)
+            _text(key, "-" if value == "" else value, NAMED * 10, lines=True)
 
     def row(self) -> dict[str, Any]:
         """The card as plain JSON."""
@@ -254,11 +252,22 @@ def _text(key: str, value: object, most: int, lines: bool = False) -> None:
         raise ValueError(f"{key}={_told(value)}: holds the control character {bad[0]!a}; remove it")
 
 
+def _finite(value: Any) -> float:
+    try:
+        number = float(value) if type(value) in (int, float) else math.nan
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"difficulty={_told(value)}: give a finite number, or none")
+    return number
+
+
 def _plain(truth: Any) -> dict[str, Any]:
     if not isinstance(truth, dict):
         raise ValueError(f"truth={_told(truth)}: give an object")
     try:
         text = canonical(truth)
+        json.dumps(truth, ensure_ascii=False).encode()  # half characters
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"truth cannot be written as JSON ({str(error)[:80]})") from None
     if len(text) > TRUTH:

@@ -79,7 +79,7 @@ def test_captions_of_coco_are_a_suite(tmp_path: Path, shared: Path) -> None:
     for indent in (None, 1):
         found = read_suite(saved(tmp_path, "captions_val2014.json", json.dumps(content, indent=indent)))
         assert found.prompts == (Prompt("a cat on a mat", source="1.jpg"), Prompt("a dog", source="2"))
-        assert found.card.version == "2014"
+        assert found.card.version == "2014.0"
         assert "1 lines that were empty or repeated" in found.card.leaves_out
     assert len(captions_of(shared / "photos/coco_cc.tsv")) > 400
 
@@ -154,6 +154,8 @@ def test_the_hash_is_of_the_rows_alone() -> None:
         ("a.jsonl", '{"prompt": "cat", "difficulty": NaN}', "line 1: difficulty=nan"),
         ("a.jsonl", '{"prompt": "cat", "difficulty": true}', "line 1: difficulty=True"),
         ("a.jsonl", '{"prompt": "cat", "truth": {"a": NaN}}', "truth cannot be written as JSON"),
+        ("a.jsonl", '{"prompt": "cat", "difficulty": 1' + "0" * 400 + "}", "line 1: difficulty=1000"),
+        ("a.jsonl", '{"prompt": "cat", "truth": {"a": "\\ud800"}}', "truth cannot be written as JSON"),
         ("a.jsonl", '{"prompt": "cat", "tags": "x"}', "line 1: tags='x': give a list"),
         ("a.jsonl", '{"prompt": 5}', "line 1: prompt=5: give text"),
         ("a.jsonl", '{"prompt": "\\ud800"}', r"holds the control character '\ud800'"),
@@ -205,6 +207,7 @@ def test_a_written_suite_that_was_edited_or_cut_is_refused(tmp_path: Path) -> No
         whole.replace('"cow"', '"hen"'): r"\(sha256\): it is cut or was edited",
         "\n".join(whole.split("\n")[:-2]): r"\(count\): it is cut or was edited",
         whole.replace('"licence"', '"license"'): "its card: unknown key 'license'",
+        whole.replace('"licence": "not stated"', '"licence": null'): "its card: licence=None: give text",
         whole.replace('"1.0"', '"1.x"'): "its card: version='1.x': give numbers",
         whole.replace('"imagen_suite": 1', '"imagen_suite": 2'): "is of format 2",
         whole.replace('"changelog": []', '"changelog": [{"x": 1}]'): "its card: .*unexpected keyword",
