@@ -8,6 +8,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from imagen.data.sources.source import plain
 from imagen.files import size_in_words
 from imagen.programs.build import program
 
@@ -23,9 +24,9 @@ def report(cfg: DictConfig) -> None:
     refuse_place(out)
     found = write_report(folders, out, cfg.pictures, cfg.side)
     for problem in found.problems:
-        sys.stderr.write(f"{problem}\n")
+        sys.stderr.write(f"{plain(problem)}\n")
     count = f"{found.evaluations} evaluation{'' if found.evaluations == 1 else 's'}"
-    print(f"{count}, {found.pictures:,} pictures, {size_in_words(out.stat().st_size)}: {out}")
+    print(plain(f"{count}, {found.pictures:,} pictures, {size_in_words(out.stat().st_size)}: {out}"))
 
 
 def main() -> None:

@@ -190,7 +190,8 @@ def cost_table(systems: Sequence[Evaluated]) -> str:
         return "–" if value is None else value if isinstance(value, str) else figure(value.value)
 
     rows: list[list[str | Cell]] = [["system", *(titles.get(key, key) for key in keys)]]
-    rows += [[made.name, *(shown(made.cost.get(key)) for key in keys)] for made in systems]
+    for made in systems:
+        rows.append([made.name, *(shown(made.cost.get(key)) for key in keys)])
     return table("Cost", rows)
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from imagen.files import printable, read_json
 
 FORMAT = 1
-RESULT, TABLE = 40_000_000, 400_000_000  # bytes of result.json and of per_prompt.jsonl
+RESULT, TABLE = 10_000_000, 400_000_000  # bytes of result.json and of per_prompt.jsonl
 LINE = 1_000_000  # characters of a line
 METRICS, SETTINGS, SCORES, CATEGORIES = 150, 250, 40, 200  # shown of an evaluation
 ROWS = 200_000  # pictures of an evaluation
