@@ -156,8 +156,9 @@ def test_hostile_evaluations(called: Called, tags: Tags, evil: Path, tmp_path: P
     assert any("pictures/000001.tar: " in line for line in said(err))
     assert all(line.isprintable() for line in said(err))
     text = (tmp_path / "report.html").read_text()
-    assert [tag for tag, _ in tags(text)].count("script") == 3, "the data, the thumbnails and the page's own"
-    assert "window.hacked" not in re.sub(r"window\.hacked=1(&lt;|\\u003c|&quot;|\\\")", "", text)
+    seen = [tag for tag, _ in tags(text)]
+    assert seen.count("script") == 3, "the data, the thumbnails and the page's own"
+    assert seen.count("img") == 0, "the page's script makes them"
     assert "Could not be read" in text
     assert len(told(tmp_path / "report.html")["pictures"][0]) == 3
 
@@ -198,8 +199,8 @@ def test_errors_are_one_line(called: Called, two: Path, tmp_path: Path) -> None:
     }.items():
         code, _, err = called(report.main, *words)
         assert code == 2, words
-        assert err.startswith(line), err
-        assert err.count("\n") == 1, err
+        assert len(said(err)) == 1, err
+        assert said(err)[0].startswith(line), err
     assert not (tmp_path / "a.html").exists()
     assert (tmp_path / "old.html").read_text() == "old"
 

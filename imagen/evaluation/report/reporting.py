@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagen.data.prepare.disk import room
 from imagen.evaluation.report.matching import chosen, matched
 from imagen.evaluation.report.page import page
 from imagen.evaluation.report.read import Evaluated, expanded, one_line, read_evaluation
@@ -43,8 +42,13 @@ def write_report(folders: Sequence[Path], out: Path, pictures: int, side: int) -
             small, wrong = thumbnails(made.folder, prompts, side, most, STAGED // len(systems), shown.update)
             found.append(small)
             problems += [one_line(f"{made.name}: {problem}") for problem in wrong]
-    with room(out.absolute().parent, "out"):
-        write_text(out, page(systems, match, pairs, found, problems))
+    whole = page(systems, match, pairs, found, problems)
+    try:
+        write_text(out, whole)
+    except OSError as error:
+        raise ValueError(
+            f"out={out}: {error.strerror or error}; make room or give another out=; what was there is as it was"
+        ) from None
     return Report(len(systems), sum(map(len, found)), problems)
 
 

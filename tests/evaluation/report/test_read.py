@@ -77,7 +77,7 @@ def test_more_metrics_than_anybody_reads(evaluated: Made, tmp_path: Path) -> Non
         (folder / "result.json").write_text(f'{{"format":1,"metrics":{{{text}}}}}')
         if count > 100_000:
             with pytest.raises(
-                ValueError, match="result.json: [0-9,]+ bytes, more than such a file has; give"
+                ValueError, match=r"result\.json: [0-9,]+ bytes, more than such a file has; give"
             ):
                 read_evaluation(folder)
         else:
@@ -113,7 +113,9 @@ def test_a_damaged_result_is_one_line(tmp_path: Path, text: str, line: str) -> N
 
 def test_what_is_no_file_of_the_folder(evaluated: Made, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="empty: no result.json in it; give the folder that imagen-evaluate"):
+    with pytest.raises(
+        ValueError, match=r"empty: no result\.json in it; give the folder that imagen-evaluate"
+    ):
         read_evaluation(tmp_path / "empty")
     for name, make in {
         "pipe": os.mkfifo,
