@@ -35,7 +35,7 @@ function scoresOf(system, pair) { // the one that is chosen, and two more
 function card(pair, on) {
   const figures = on.map((i) => el("figure", {}, picture(i, pair),
     el("figcaption", {}, ...(having.length > 1 ? [el("b", {}, words(data.systems[i]))] : []), ...scoresOf(i, pair))));
-  return el("article", {}, el("p", { class: "prompt", dir: "auto" }, promptOf(pair)), el("p", { class: "quiet" }, words(said(pair))), el("div", { class: "row" }, ...figures));
+  return el("article", {}, el("p", { class: "prompt", dir: "auto" }, promptOf(pair)), el("p", { class: "quiet" }, ...said(pair)), el("div", { class: "row" }, ...figures));
 }
 
 function gallery() {

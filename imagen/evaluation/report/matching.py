@@ -2,14 +2,16 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 from imagen.evaluation.report.read import Row
 
 EXTREMES = 4  # pictures that score highest, lowest and in the middle, which are always shown
 SCORED = 12  # metrics of which these are
-LOWER = ("fid", "kid", "cmmd", "fd_", "drift", "lpips", "distance", "pixels", "error", "mse")
-"""Names of metrics, or their beginnings, of which less is better."""
+LOWER = ("fid", "kid", "cmmd", "fd_", "drift", "pixels", "mse")
+WITHIN = ("lpips", "distance", "error")
+"""How names of metrics begin, or what is in them, of which less is better."""
 
 
 class Pair(NamedTuple):
@@ -67,11 +69,11 @@ def in_words(match: Matched, names: Sequence[str]) -> list[str]:
 
 
 def chosen(match: Matched, most: int) -> list[Pair]:
-    """At most `most` pairs: all, if they are not more; else those whose scores are extreme, and then the first of each
-    category in turn, those that all systems have before others. In the order of categories."""
+    """The pairs of at most `most` pictures: all, if they are not more; else those whose scores are extreme, and then the first
+    of each category in turn, those that all systems have before others. In the order of categories."""
     categories = list(dict.fromkeys(map(match.category, match.pairs)))
     place = {category: i for i, category in enumerate(categories)}
-    kept = dict.fromkeys(match.pairs if len(match.pairs) <= most else _some(match, most))
+    kept = match.pairs if sum(map(len, match.of)) <= most else _some(match, most)
     return sorted(kept, key=lambda pair: place[match.category(pair)])
 
 
@@ -94,26 +96,32 @@ def score_names(match: Matched) -> list[str]:
 
 
 def lower_is_better(name: str) -> bool:
-    """Whether less is better, as far as the name says."""
-    return name.lower().startswith(LOWER) or any(
-        part in name.lower() for part in ("lpips", "distance", "error")
-    )
+    """Whether less is better, as far as the name says: of drift the move of color, not the decibels."""
+    low = name.lower()
+    return not low.endswith("psnr") and (low.startswith(LOWER) or any(part in low for part in WITHIN))
 
 
 def _some(match: Matched, most: int) -> list[Pair]:
-    names = score_names(match)[:SCORED]
-    found = [p for name in names for rows in match.of for part in extremes(rows, name).values() for p in part]
-    kept = dict.fromkeys(list(dict.fromkeys(found))[: most // 2])
+    times = Counter(pair for rows in match.of for pair in rows)
+    kept: dict[Pair, None] = {}
+    held = 0
+
+    def keep(pair: Pair, most: int) -> None:
+        nonlocal held
+        if pair not in kept and held + times[pair] <= most:
+            kept[pair] = None
+            held += times[pair]
+
+    for name in score_names(match)[:SCORED]:
+        for rows in match.of:
+            for part in extremes(rows, name).values():
+                for pair in part:
+                    keep(pair, most // 2)
     shared = set(match.shared)
     queues: dict[str, list[Pair]] = {}
     for pair in sorted(match.pairs, key=lambda pair: pair not in shared):
         queues.setdefault(match.category(pair), []).append(pair)
-    turns = [iter(queue) for queue in queues.values()]
-    while turns and len(kept) < most:
-        for turn in list(turns):
-            pair = next(turn, None)
-            if pair is None:
-                turns.remove(turn)
-            elif len(kept) < most:
-                kept[pair] = None
+    for turn in zip_longest(*queues.values()):
+        for pair in filter(None, turn):
+            keep(pair, most)
     return list(kept)

@@ -84,7 +84,9 @@ def notes(systems: Sequence[Evaluated], names: Sequence[str]) -> str:
         having = sum(name in made.metrics for name in names)
         for note, of in told.items():
             which = "all" if len(of) == having else ", ".join(of[:8]) + (" ..." if len(of) > 8 else "")
-            said.append(f"<li><bdi>{escaped(made.name)}</bdi>, {escaped(which)}: {escaped(note)}</li>")
+            said.append(
+                f"<li><bdi>{escaped(made.name)}</bdi>, <bdi>{escaped(which)}: {escaped(note)}</bdi></li>"
+            )
     return f'<p class="quiet">{MARK} is said of:</p><ul class="notes">{"".join(said)}</ul>' if said else ""
 
 
@@ -265,7 +267,7 @@ def published_part(systems: Sequence[Evaluated]) -> str:
     if left_out:
         caption += f" Of one's own the first {OWN} are drawn, and {left_out} are not."
     lines = "".join(
-        f"<li>{', '.join(f'<bdi>{escaped(n)}</bdi>' for n in named)}: {escaped(why)}.</li>"
+        f"<li>{', '.join(f'<bdi>{escaped(n)}</bdi>' for n in named)}: <bdi>{escaped(why)}.</bdi></li>"
         for why, named in against.items()
     )
     list_of = f'<p>Not comparable, and drawn hollow:</p><ul class="notes">{lines}</ul>' if lines else ""

@@ -42,7 +42,7 @@ def page(
     body = [
         '<a class="skip" href="#main">Skip to the numbers</a><a class="skip" href="#pictures">Skip to the pictures</a>',
         f'<header><h1>Evaluation report</h1><p class="lead">{count}: {_names(names)}</p>',
-        f'<section class="problems" aria-label="problems"><h2>Could not be read</h2><ul>{told}</ul></section>'
+        f'<section class="problems" aria-label="problems"><h2>Problems</h2><ul>{told}</ul></section>'
         if told
         else "",
         f'<nav aria-label="parts of the report"><ul>{links}</ul></nav></header><main id="main">',
@@ -115,8 +115,8 @@ def _parts(
     others = [name for name in names if name not in drift]
     swept = bool(content["sweeps"])
     explained = (
-        "<p>How far a super-resolution stage moved the mean colour of the picture that it enlarged: 0 is not at all, 1 is from black to "
-        "white.</p>"
+        "<p>What super-resolution made of its low-resolution input, stage by stage. color: how far the mean color moved, 0 is not at "
+        "all, 1 is from black to white. psnr: decibels between the input and the picture brought down to it, more is nearer.</p>"
     )
     script = "<noscript><p>Drawn by this page's own script, which is switched off here.</p></noscript>"
     return [
@@ -145,7 +145,11 @@ def _parts(
             f'{script}<div id="extremes-here"></div>' if pairs and content["scores"] else "",
         ),
         ("grids", "Grids of the sweep", f'{script}<div id="grids-here"></div>' if swept and pairs else ""),
-        ("drift", "Colour drift of super-resolution", _numbers("Colour drift", explained, drift, systems)),
+        (
+            "drift",
+            "Drift of super-resolution",
+            _numbers("Drift: value, interval of 95 %, and n", explained, drift, systems),
+        ),
         ("cost", "Cost", numbers.cost_table(systems)),
         ("settings", "Settings", numbers.settings_tables(systems)),
     ]

@@ -59,8 +59,8 @@ function image(thumb, width, height, alt, now = false) {
 }
 const promptOf = (pair) => data.pairs[pair][0];
 function said(pair) { // what is said of a pair beneath its prompt
-  const [, category, seed] = data.pairs[pair];
-  return [data.categories[category], seed === null ? "" : `seed ${seed}`].filter(Boolean).join(" · ");
+  const [, category, seed] = data.pairs[pair], name = data.categories[category];
+  return [...(name ? [words(name)] : []), seed === null ? "" : `${name ? " · " : ""}seed ${seed}`];
 }
 function picture(system, pair) { // a button that opens the larger view
   const found = of[system].get(pair);
@@ -136,7 +136,7 @@ function enlarge(node) {
   const table = el("table", {}, el("caption", {}, "Scores"), el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "score"), ...listed.map((i) => el("th", { scope: "col" }, words(data.systems[i]))))), el("tbody", {}, ...rows));
   large.replaceChildren(
     el("div", { class: "head" }, el("h2", { id: "large-title", dir: "auto" }, promptOf(pair)), button("Close", () => large.close(), "Escape")),
-    el("p", { class: "quiet" }, words(said(pair))),
+    el("p", { class: "quiet" }, ...said(pair)),
     el("div", { class: "figures" }, ...figures),
     ...(rows.length ? [el("div", { class: "scroll" }, table)] : []),
     el("div", { class: "head" }, button("Previous", () => turn(-1), "k"), button("Next", () => turn(1), "j")));

@@ -31,8 +31,7 @@ def write_report(folders: Sequence[Path], out: Path, pictures: int, side: int) -
     long sides are at most `side`. `out` is the old file until the new one is whole. ValueError for a folder that is none."""
     systems, problems = read_all(folders)
     match = matched(made.rows for made in systems)
-    having = max(1, sum(bool(rows) for rows in match.of))
-    pairs = chosen(match, max(1, pictures // having))
+    pairs = chosen(match, pictures)
     wanted = [{rows[pair].key: pair.prompt for pair in pairs if pair in rows} for rows in match.of]
     count = sum(map(len, wanted))
     most = max(LEAST, min(MOST, ROOM // max(1, count)))

@@ -1,6 +1,7 @@
 // ---- fronts: two metrics of the cells of a sweep, a line a threshold, a point a guidance weight
 const HEIGHT = 340, EDGE = { left: 58, right: 26, top: 18, bottom: 42 };
 const told = (value) => value === undefined || value === null ? "none" : number(value);
+const brief = (text, most = 12) => text.length > most ? `${text.slice(0, most)}…` : text;
 const less = (name) => data.lower.includes(name);
 const plainly = (value) => value === undefined || value === null ? null : value;
 const inOrder = (a, b) => typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b), "en", { numeric: true });
@@ -49,7 +50,7 @@ function drawFront(sweep, x, y, area, legend, figure) {
   const [x0, x1, toX] = scale("x", EDGE.left, right), [y0, y1, toY] = scale("y", floor, EDGE.top);
   for (const value of ticks(y0, y1, 5)) area.append(svg("path", { class: "grid", d: `M${EDGE.left} ${toY(value)}H${right}` }), svg("text", { x: EDGE.left - 6, y: toY(value) + 4, "text-anchor": "end" }, number(value)));
   for (const value of ticks(x0, x1, Math.max(3, Math.floor(width / 110)))) area.append(svg("path", { class: "grid", d: `M${toX(value)} ${EDGE.top}V${floor}` }), svg("text", { x: toX(value), y: floor + 16, "text-anchor": "middle" }, number(value)));
-  const arrow = (name, low, high) => less(name) ? `${low} ${name}, less is better` : `${name} ${high}`;
+  const arrow = (name, low, high) => less(name) ? `${low} ${brief(name, 30)}, less is better` : `${brief(name, 30)} ${high}`;
   area.append(svg("text", { class: "name", x: right, y: HEIGHT - 6, "text-anchor": "end" }, arrow(x, "←", "→")), svg("text", { class: "name", x: 4, y: 11 }, arrow(y, "↓", "↑")));
   lines.forEach(([name, list], k) => {
     const colour = `c${k % COLOURS}`;
@@ -60,7 +61,7 @@ function drawFront(sweep, x, y, area, legend, figure) {
       if (p.y[1] !== null) area.append(svg("path", { class: `bar ${colour}`, d: `M${cx} ${toY(p.y[1])}V${toY(p.y[2])}` }));
       const interval = (v) => v[1] === null ? number(v[0]) : `${number(v[0])} (${number(v[1])} to ${number(v[2])})`;
       area.append(svg("circle", { class: `dot ${colour}${p.note ? " fewer" : ""}`, cx, cy, r: 4.5 }, svg("title", {}, `${name}, ${by} ${told(p.at)}: ${x} ${interval(p.x)}, ${y} ${interval(p.y)}${p.note ? `; ${p.note}` : ""}`)),
-        svg("text", { class: "point", x: cx + 7, y: cy + (k % 2 ? 14 : -6) }, told(p.at)));
+        svg("text", { class: "point", x: cx + 7, y: cy + (k % 2 ? 14 : -6) }, brief(told(p.at))));
     }
   });
   legend.replaceChildren(...lines.map(([name], k) => el("span", {}, svg("svg", { class: "swatch", width: 30, height: 10, "aria-hidden": "true" },
@@ -88,7 +89,7 @@ function grids() {
     const draw = () => {
       const cells = columns(), all = data.pairs.map((_, i) => i).filter((pair) => (category === "" || data.pairs[pair][1] === Number(category)) && cells.some((known) => of[known.system].has(pair)));
       const head = el("tr", {}, el("th", { scope: "col" }, "prompt"), ...cells.map((known) => el("th", { scope: "col" }, words(`${by} ${told(known.cell[by])}`))));
-      const rows = all.slice(0, shown).map((pair) => el("tr", {}, el("th", { scope: "row" }, el("span", { class: "brief", dir: "auto" }, promptOf(pair)), el("small", {}, said(pair))),
+      const rows = all.slice(0, shown).map((pair) => el("tr", {}, el("th", { scope: "row" }, el("span", { class: "brief", dir: "auto" }, promptOf(pair)), el("small", {}, ...said(pair))),
         ...cells.map((known) => el("td", {}, picture(known.system, pair), ...(data.scores.length && of[known.system].has(pair) ? [el("small", {}, `${data.scores[0][0]} ${number(valueOf(pair, known.system, 0))}`)] : [])))));
       const caption = `A row a prompt, a column a value of ${by}${sweep.keys.filter((key) => key !== by).map((key) => `, ${key} ${held[key]}`).join("")}`;
       part.replaceChildren(cells.length ? el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, el("table", { class: "pictures" }, el("caption", {}, caption), el("thead", {}, head), el("tbody", {}, ...rows)))

@@ -73,10 +73,9 @@ def thumbnails(
                 .partition(":")[0]
             )
             problems.append(f"pictures/{shard.name}: {reason}")
-    problems += [
-        f"{len(reasons):,} pictures not shown ({kind}), the first: {reasons[0]}"
-        for kind, reasons in bad.items()
-    ]
+    for kind, reasons in bad.items():
+        count = f"{len(reasons):,} picture{'' if len(reasons) == 1 else 's'}"
+        problems.append(f"{count} not shown ({kind}), the first: {reasons[0]}")
     if absent := len(prompts) - len(found) - sum(map(len, bad.values())):
         problems.append(f"{absent:,} of {len(prompts):,} pictures are in no shard")
     return found, list(map(one_line, problems))

@@ -49,14 +49,14 @@ def test_of_many_the_extreme_ones_and_some_of_each_category() -> None:
     rows[500] = row("500", 0, 5000.0, "large")
     match = matched([rows, [row("700", 0, 1.0, "large")]])
     found = chosen(match, 60)
-    assert len(found) == len(set(found)) == 60
+    assert len(found) == len(set(found)) == 59, "one of them is two pictures"
     counts = Counter(match.category(pair) for pair in found)
     assert counts["small0"] == counts["small1"] == 5, "a small category is there as a whole"
     assert {Pair("500", 0), Pair("0", 0), Pair("700", 0)} <= set(found)
     assert [match.category(pair) for pair in found] == sorted(map(match.category, found)), "together"
-    assert set(chosen(match, 1000)) == set(match.pairs)
+    assert set(chosen(match, 1001)) == set(match.pairs)
 
 
 def test_what_is_better() -> None:
-    assert all(map(lower_is_better, ("fid", "fid_infinity", "kid", "drift.sr256", "fd_dinov2")))
-    assert not any(map(lower_is_better, ("clip", "recall", "shapes.scene")))
+    assert all(map(lower_is_better, ("fid", "fid_infinity", "kid", "drift.last.color", "fd_dinov2")))
+    assert not any(map(lower_is_better, ("clip", "recall", "shapes.scene", "drift.last.psnr")))

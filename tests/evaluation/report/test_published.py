@@ -80,7 +80,7 @@ def test_what_does_not(evaluated: Made, tmp_path: Path, other: dict[str, Any], r
     assert why_not(own) == [reason]
     part = published_part([own])
     assert "9.5 not comparable" in part
-    assert f"<bdi>own</bdi>: {reason}." in part
+    assert f"<bdi>own</bdi>: <bdi>{reason}." in part
 
 
 def test_other_measures_are_no_fid(evaluated: Made, tmp_path: Path) -> None:

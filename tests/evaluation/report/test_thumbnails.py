@@ -104,9 +104,9 @@ def test_hostile_members(tmp_path: Path) -> None:
     assert problems == [
         "pictures/3.tar: not a file",
         "pictures/4.tar: a link that leads out of the folder",
-        "1 pictures not shown (too large), the first: 0.tar/00000000: 9000 x 9000 pixels",
-        "1 pictures not shown (of another prompt), the first: 1.tar/00000001: its .json has another prompt than per_prompt.jsonl",
-        "1 pictures not shown (unreadable image), the first: 2.tar/00000002: not a picture",
+        "1 picture not shown (too large), the first: 0.tar/00000000: 9000 x 9000 pixels",
+        "1 picture not shown (of another prompt), the first: 1.tar/00000001: its .json has another prompt than per_prompt.jsonl",
+        "1 picture not shown (unreadable image), the first: 2.tar/00000002: not a picture",
     ]
 
 
