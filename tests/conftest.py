@@ -54,7 +54,7 @@ def called(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
 class _Balanced(HTMLParser):
     """Collects tags; fails on one that is closed without having been opened last."""
 
-    VOID = frozenset({"meta", "img", "br", "polyline"})
+    VOID = frozenset({"meta", "img", "br", "wbr", "polyline"})
 
     def __init__(self) -> None:
         super().__init__()

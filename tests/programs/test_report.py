@@ -111,7 +111,7 @@ def test_two_evaluations(called: Called, tags: Tags, two: Path, tmp_path: Path) 
     assert "10 of 13 pictures (a prompt and a seed) are in all 2." in text
     assert "Only in ours: 2." in text
     assert "Only in theirs: 1." in text
-    assert "theirs</bdi>, <bdi>all: of 11 pictures, and not of the protocol&#x27;s 12" in text
+    assert "theirs</bdi>; <bdi>all: of 11 pictures, and not of the protocol&#x27;s 12" in text
     assert "31.5 †" in text
     data = told(tmp_path / "new/report.html")
     assert data["systems"] == ["ours", "theirs"]

@@ -3,6 +3,7 @@ everything out of a result folder is escaped."""
 
 import html
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from imagen.evaluation.report.read import Evaluated, Metric
 
 DRAWN = 24  # metrics with dots and whiskers
 SPREAD = 2.5  # one's own FID beyond so many times the largest published one is drawn at the edge
+SAID = 6  # names in a line of notes
 OWN = 8  # of one's own numbers beside the published ones
 MARK = "†"
 
@@ -49,9 +51,9 @@ def figure(value: float | None) -> str:
 
 def table(caption: str, rows: Sequence[Sequence[str | Cell]]) -> str:
     """Rows, the first being the head, the first of each row being its head."""
-    head = "".join(f'<th scope="col"><bdi>{escaped(_text(c))}</bdi></th>' for c in rows[0])
+    head = "".join(f'<th scope="col">{_name(_text(c))}</th>' for c in rows[0])
     body = "".join(
-        f'<tr><th scope="row"><bdi>{escaped(_text(first))}</bdi></th>' + "".join(map(_cell, rest)) + "</tr>"
+        f'<tr><th scope="row">{_name(_text(first))}</th>' + "".join(map(_cell, rest)) + "</tr>"
         for first, *rest in rows[1:]
     )
     return (
@@ -75,7 +77,7 @@ def metrics_table(caption: str, names: Sequence[str], systems: Sequence[Evaluate
 
 def notes(systems: Sequence[Evaluated], names: Sequence[str]) -> str:
     """What is said of numbers marked as being of fewer pictures than the protocol's, or otherwise."""
-    said = []
+    alike: dict[tuple[str, str], list[str]] = {}
     for made in systems:
         told: dict[str, list[str]] = {}
         for name in names:
@@ -84,15 +86,17 @@ def notes(systems: Sequence[Evaluated], names: Sequence[str]) -> str:
         having = sum(name in made.metrics for name in names)
         for note, of in told.items():
             which = "all" if len(of) == having else ", ".join(of[:8]) + (" ..." if len(of) > 8 else "")
-            said.append(
-                f"<li><bdi>{escaped(made.name)}</bdi>, <bdi>{escaped(which)}: {escaped(note)}</bdi></li>"
-            )
+            alike.setdefault((which, note), []).append(made.name)
+    said = [
+        f"<li>{', '.join(map(_name, whose[:SAID]))}{' ...' if len(whose) > SAID else ''}; <bdi>{escaped(which)}: {escaped(note)}</bdi></li>"
+        for (which, note), whose in alike.items()
+    ]
     return f'<p class="quiet">{MARK} is said of:</p><ul class="notes">{"".join(said)}</ul>' if said else ""
 
 
 def note_of(metric: Metric, made: Evaluated) -> str:
     """What to know before a number is compared; empty when there is nothing."""
-    if "not of the protocol's" in metric.note:  # the evaluation says it itself
+    if "the protocol's" in metric.note:  # the evaluation says it itself
         return metric.note
     return "; ".join(filter(None, (made.fewer, metric.note)))
 
@@ -147,7 +151,7 @@ def dotted(dots: Sequence[Dot], caption: str, low: float | None = None, high: fl
             else f'<line class="whisker" x1="{at(start)}" x2="{at(end)}" y1="9" y2="9"></line>'
         )
         lines.append(
-            f'<tr class="{dot.kind}"><th scope="row"><bdi>{escaped(dot.name)}</bdi></th><td class="track"><svg height="18" aria-hidden="true">'
+            f'<tr class="{dot.kind}"><th scope="row">{_name(dot.name)}</th><td class="track"><svg height="18" aria-hidden="true">'
             f'<line class="axis" x1="0" x2="100%" y1="9" y2="9"></line>{bar}<circle class="dot" cx="{at(value)}" cy="9" r="4.5"></circle></svg></td>'
             f"{_cell(Cell(figure(value) + (' ' + dot.told if dot.told else ''), _interval(dot.metric)))}</tr>"
         )
@@ -267,7 +271,7 @@ def published_part(systems: Sequence[Evaluated]) -> str:
     if left_out:
         caption += f" Of one's own the first {OWN} are drawn, and {left_out} are not."
     lines = "".join(
-        f"<li>{', '.join(f'<bdi>{escaped(n)}</bdi>' for n in named)}: <bdi>{escaped(why)}.</bdi></li>"
+        f"<li>{', '.join(map(_name, named))}: <bdi>{escaped(why)}.</bdi></li>"
         for why, named in against.items()
     )
     list_of = f'<p>Not comparable, and drawn hollow:</p><ul class="notes">{lines}</ul>' if lines else ""
@@ -276,6 +280,12 @@ def published_part(systems: Sequence[Evaluated]) -> str:
 
 def _kind(row: Mapping[str, object]) -> str:
     return "; ".join(filter(None, ("trained on COCO" if row["trained_on_coco"] else "", str(row["note"]))))
+
+
+def _name(name: object) -> str:
+    """A name that may be broken where its parts end."""
+    broken = re.sub(r"([,=_/])(?=.)", r"\1<wbr>", escaped(name))
+    return f"<bdi>{broken}</bdi>"
 
 
 def _text(cell: str | Cell) -> str:

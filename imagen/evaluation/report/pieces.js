@@ -15,7 +15,7 @@ function fill(node, attributes, children) {
 }
 const el = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
 const svg = (tag, attributes = {}, ...children) => fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
-const words = (text) => el("bdi", {}, text);
+const words = (text) => el("bdi", {}, ...String(text).split(/(?<=[,=_/])/).flatMap((part, n) => n ? [el("wbr"), part] : [part])); // broken where its parts end
 const choice = (id, label, options, change, selected) => {
   const box = el("select", { id, onchange: () => change(box.value) }, ...options.map(([value, text]) => el("option", { value, selected: String(value) === String(selected) }, text)));
   return el("label", {}, el("span", {}, label), box);

@@ -47,6 +47,8 @@ def why_not(made: Evaluated) -> list[str]:
         reasons.append("it does not say which weights its Inception network has")
     elif re.fullmatch("[0-9a-f]{64}", str(weights)) and not str(weights).startswith(WEIGHTS):
         reasons.append(f"its Inception network has other weights ({str(weights)[:8]}, and not {WEIGHTS})")
+    elif (resize := key.get("resize")) and "tensorflow" not in str(resize).lower():
+        reasons.append(f"its network's pictures are resized otherwise than in papers ({text(resize, 80)})")
     if made.fewer and not any("pictures" in reason for reason in reasons):
         reasons.append(f"it is {made.fewer}")
     return reasons

@@ -120,7 +120,7 @@ def read_evaluation(folder: Path) -> Evaluated:
     cell = {
         text(key, 60): finite if (finite := number(value)) is not None else text(value, 60)
         for key, value in list((result.get("cell") or {}).items())[:12]
-        if value is not None and not isinstance(value, dict | list)
+        if value is not None and not isinstance(value, dict)
     }
     there = number(pictures.get("count")) if isinstance(pictures, dict) else None
     return Evaluated(

@@ -1,6 +1,5 @@
 """The published numbers, and what of one's own may stand beside them."""
 
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -8,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from imagen.evaluation.report.numbers import published_part
+from imagen.evaluation.report.numbers import escaped, published_part
 from imagen.evaluation.report.published import published, why_not
 from imagen.evaluation.report.read import Evaluated, read_evaluation
 
 Made = Callable[..., Path]
 PROTOCOL = {"name": "coco30k", "count": 30_000, "asked": 30_000, "resolution": 256}
-KEY = {"kind": "Inception-v3, torch-fidelity", "weights": "6726825d" + "0" * 56}
+KEY = {"kind": "inception-v3", "weights": "6726825d" + "0" * 56, "resize": "bilinear as in TensorFlow 1"}
 
 
 def made(evaluated: Made, folder: Path, key: Any = KEY, n: int = 30_000, **protocol: Any) -> Evaluated:
@@ -70,6 +69,10 @@ def test_what_counts(evaluated: Made, tmp_path: Path) -> None:
         ),
         ({"key": {"kind": "inception"}}, "it does not say which weights its Inception network has"),
         (
+            {"key": {**KEY, "resize": "bicubic"}},
+            "its network's pictures are resized otherwise than in papers (bicubic)",
+        ),
+        (
             {"key": {**KEY, "weights": "a" * 64}},
             "its Inception network has other weights (aaaaaaaa, and not 6726825d)",
         ),
@@ -80,7 +83,7 @@ def test_what_does_not(evaluated: Made, tmp_path: Path, other: dict[str, Any], r
     assert why_not(own) == [reason]
     part = published_part([own])
     assert "9.5 not comparable" in part
-    assert f"<bdi>own</bdi>: <bdi>{reason}." in part
+    assert f"<bdi>own</bdi>: <bdi>{escaped(reason)}." in part
 
 
 def test_other_measures_are_no_fid(evaluated: Made, tmp_path: Path) -> None:
@@ -96,4 +99,3 @@ def test_a_huge_fid_stays_on_the_axis(evaluated: Made, tmp_path: Path) -> None:
     part = published_part([read_evaluation(folder)])
     assert "beyond it" in part
     assert all(0 <= float(at) <= 100 for at in re.findall(r'(?:cx|x1|x2)="([^"%]*)%"', part))
-    assert json.dumps(part)

@@ -153,7 +153,11 @@ def test_damaged_lines_are_told(evaluated: Made, tmp_path: Path) -> None:
 def test_the_cells_of_a_sweep(evaluated: Made, tmp_path: Path) -> None:
     """They are found by the sweep's folder, and none outside of it is."""
     sweep = tmp_path / "sweep"
-    one = evaluated(sweep / "cells/one", ROWS, cell={"guidance": 2, "threshold": "dynamic", "rest": {"a": 1}})
+    one = evaluated(
+        sweep / "cells/one",
+        ROWS,
+        cell={"guidance": 2, "threshold": "dynamic", "steps": [4, 8], "rest": {"a": 1}},
+    )
     evaluated(tmp_path / "outside", ROWS)
     (sweep / "out").symlink_to(tmp_path / "outside")
     names: list[Any] = [
@@ -175,7 +179,7 @@ def test_the_cells_of_a_sweep(evaluated: Made, tmp_path: Path) -> None:
     assert len(problems) == 9
     assert problems[0] == "sweep: fronts.json: '../outside' is no folder in it"
     read = read_evaluation(one)
-    assert read.cell == {"guidance": 2.0, "threshold": "dynamic"}
+    assert read.cell == {"guidance": 2.0, "threshold": "dynamic", "steps": "[4, 8]"}
     assert read.sweep == sweep
     assert expanded(one) == ([one], [])
     with pytest.raises(ValueError, match="gone: no such folder"):
