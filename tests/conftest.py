@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 # before torch and transformers are imported: tests are offline
 os.environ.update(
@@ -53,7 +54,7 @@ def called(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
 class _Balanced(HTMLParser):
     """Collects tags; fails on one that is closed without having been opened last."""
 
-    VOID = frozenset({"meta", "img", "br", "polyline"})
+    VOID = frozenset({"meta", "img", "br", "wbr", "polyline"})
 
     def __init__(self) -> None:
         super().__init__()
@@ -115,3 +116,71 @@ def toy_release(toy_stages: list, tmp_path: Path) -> Path:
     encoder = HashedWords(dim=12, max_length=16)
     text = {"class": "HashedWords", "arguments": {"dim": 12, "max_length": 16}, "key": encoder.key}
     return write_release(tmp_path / "release", toy_stages, text, {"steps": 3, "guidance": [3.0, 2.0]})
+
+
+@pytest.fixture(scope="session")
+def evaluated() -> Callable[..., Path]:
+    """evaluated(folder, rows, ...): the folder of an evaluation, as imagen-evaluate writes it. `rows`: (prompt, category,
+    seed) of each picture, which is drawn from these; `side`: its pixels; `result`: keys of result.json that differ."""
+    import io
+    import json
+    import tarfile
+
+    import numpy as np
+
+    from imagen.data.pictures import png
+
+    def picture(words: str, side: int) -> bytes:
+        random = np.random.default_rng(sum(words.encode("utf-8", "replace")))
+        coarse = random.integers(0, 256, (4, 4, 3), np.uint8)
+        return png(coarse.repeat(side // 4, 0).repeat(side // 4, 1))
+
+    def make(
+        folder: Path, rows: Any, side: int = 32, stages: Any = (), shard: int = 100, **result: Any
+    ) -> Path:
+        folder.mkdir(parents=True)
+        (folder / "pictures").mkdir()
+        lines = []
+        for start in range(0, len(rows), shard):
+            with tarfile.open(folder / f"pictures/{start // shard:06d}.tar", "w") as tar:
+                for index, (prompt, category, seed) in enumerate(rows[start : start + shard], start):
+                    key, scores = f"{index:08d}", {"clip": index / 10, "drift.sr": 1 / (1 + index)}
+                    words = {"index": index, "prompt": prompt, "category": category, "seed": seed}
+                    members = {
+                        f"{key}.{stage}.png": picture(f"{prompt}{seed}", side // 2) for stage in stages
+                    }
+                    members |= {f"{key}.png": picture(f"{folder.name}{prompt}{seed}", side)}
+                    members |= {f"{key}.json": json.dumps(words).encode()}
+                    for name, content in members.items():
+                        info = tarfile.TarInfo(name)
+                        info.size = len(content)
+                        tar.addfile(info, io.BytesIO(content))
+                    lines.append(json.dumps({**words, "key": key, "scores": scores}))
+        (folder / "per_prompt.jsonl").write_text("\n".join(lines) + "\n")
+        count = len(rows)
+        plain = {
+            "format": 1,
+            "name": folder.name,
+            "protocol": {"name": "prompts", "count": count, "asked": count, "seed": 0},
+            "source": {"kind": "release", "folder": f"var/{folder.name}", "sha256": "0" * 64},
+            "sampling": {"base": {"guidance": 2.0, "steps": 4}},
+            "suite": {"name": "drawn", "version": "1", "sha256": "1" * 64, "count": count},
+            "reference": None,
+            "pictures": {"count": count, "resolution": side, "sha256": "2" * 64},
+            "extractors": {},
+            "code": {"version": "0.1.0", "commit": "abc"},
+            "metrics": {
+                "clip": {"value": 0.25, "interval": [0.24, 0.26], "n": count, "note": ""},
+                "fid": {"value": 31.5, "interval": [30.0, 33.0], "n": count, "note": ""},
+                "drift.sr": {"value": 0.01, "interval": [0.005, 0.02], "n": count, "note": ""},
+            },
+            "by_category": {
+                name: {"clip": {"value": 0.2, "interval": [0.1, 0.3], "n": 1, "note": ""}}
+                for name in dict.fromkeys(row[1] for row in rows)
+            },
+            "cost": {"images_per_second": 2.5, "seconds": 8.0, "memory_gb": 1.5, "device": "cpu"},
+        }
+        (folder / "result.json").write_text(json.dumps({**plain, **result}))
+        return folder
+
+    return make

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import html
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,3 +48,9 @@ def document(title: str, parts: Sequence[str], style: str = "", policy: str = ""
 def digest(inline: str) -> str:
     """How a Content-Security-Policy names one inline script or style, so that no other one runs."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()}'"
+
+
+def plain_json(value: Any) -> str:
+    """JSON that can stand in a page: nothing in it ends a script."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -101,6 +101,15 @@ class Dashboard(TypedDict):
     entity: str | None
 
 
+class Report(TypedDict):
+    """conf/report.yaml"""
+
+    folders: list[Local]
+    out: Local
+    pictures: Annotated[int, Rule("a whole number from 1 to 100000", lambda n: 1 <= n <= 100_000)]
+    side: Annotated[int, Rule("a whole number from 16 to 512", lambda n: 16 <= n <= 512)]
+
+
 class Train(TypedDict):
     """conf/train.yaml. A part that is switched off is null, or mere values."""
 
@@ -297,6 +306,7 @@ SETTINGS: dict[str, Any] = {
     "embed": Embed,
     "inspect": Inspect,
     "dashboard": Dashboard,
+    "report": Report,
     "train": Train,
     "plan": Plan,
     "export": Export,

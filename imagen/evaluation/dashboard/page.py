@@ -2,7 +2,6 @@
 
 import html
 import importlib.resources
-import json
 import os
 import shutil
 from collections.abc import Iterable, Sequence
@@ -13,7 +12,7 @@ from typing import Any
 from imagen.data.prepare.disk import room
 from imagen.evaluation.dashboard.panels import COLUMNS, results_of, sections, settings_that_differ
 from imagen.evaluation.dashboard.runs import Preview, Run, one_line
-from imagen.evaluation.document import digest, document
+from imagen.evaluation.document import digest, document, plain_json
 from imagen.files import NAME, printable, write_text
 
 # Inline handlers and styles do not run, nothing is fetched but pictures that lie beside the page.
@@ -56,7 +55,7 @@ def page(
         *(f'<p class="problem" dir="auto">{html.escape(problem)}</p>' for problem in problems),
         "<noscript><p>The panels are drawn by this page's own script, which is switched off here.</p></noscript>",
         '<main id="page"></main>',
-        f'<script type="application/json" id="data">{_json(content(runs, pictures))}</script>',
+        f'<script type="application/json" id="data">{plain_json(content(runs, pictures))}</script>',
         f"<script>{script}</script>",
     ]
     return document(f"{title}: runs", parts, style, POLICY.replace("SCRIPT", digest(script)))
@@ -91,12 +90,6 @@ def content(runs: Sequence[Run], pictures: Sequence[Sequence[tuple[Preview, str]
             for i, run in enumerate(runs)
         ],
     }
-
-
-def _json(value: Any) -> str:
-    """JSON that can stand in a page: nothing in it ends a script."""
-    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _curve(curve: Iterable[list[tuple[float, float]]]) -> list[list[float | None]]:
