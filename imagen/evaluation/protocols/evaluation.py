@@ -1,0 +1,205 @@
+"""One evaluation: its pictures made and measured, block by block, by any number of processes; then its numbers, by one."""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from imagen.evaluation.metrics.features import Extractor
+from imagen.evaluation.protocols.blocks import Blocks, digest
+from imagen.evaluation.protocols.makers import Maker
+from imagen.evaluation.protocols.protocol import Reference
+from imagen.evaluation.protocols.ranks import Rank, wait_until
+from imagen.evaluation.protocols.scoring import Scorer, features_of, read_features, scores_of
+from imagen.evaluation.protocols.wanted import Wanted
+from imagen.files import read_json, write_text
+from imagen.memory import memory_gb
+
+Tell = Callable[[str, int, int], None]
+"""What is done, how many of it are there, of how many."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What measures pictures: `scorers` each by itself; `extractors` {name: network} for the measures of all of them."""
+
+    scorers: Sequence[Scorer]
+    extractors: Mapping[str, Extractor]
+
+
+class Evaluation:
+    """The folder of one. `wanted`: the pictures, in blocks of `size`; `reference`: what they are compared with, resized to
+    `resolution`, whose features lie in `shared`, for other evaluations too."""
+
+    def __init__(
+        self,
+        folder: Path,
+        wanted: Sequence[Wanted],
+        size: int,
+        reference: Reference | None,
+        resolution: int,
+        shared: Path,
+    ) -> None:
+        self.folder, self.reference, self.resolution, self.shared = folder, reference, resolution, shared
+        self.blocks = Blocks(folder / "pictures", wanted, size)
+        self.size = size
+
+    def make_block(self, rank: Rank, block: int, maker: Maker, tell: Tell) -> None:
+        """The pictures of a block, unless they are there."""
+        if not self.blocks.has(block):
+            began = time.perf_counter()
+            made = maker(self.blocks.rows(block))
+            cost = {"pictures": len(made.rows), "seconds": round(time.perf_counter() - began, 4)}
+            cost |= {"memory_gb": round(memory_gb(torch.device(rank.device)), 3), "device": rank.device}
+            write_text(self._cost(block), json.dumps(cost))
+            self.blocks.write(block, made)
+        tell("pictures", self._there(), len(self.blocks.wanted))
+
+    def measure(self, rank: Rank, parts: Parts, tell: Tell) -> None:
+        """This process' share of scores and features: of the blocks that it made, and of the reference."""
+        for block in rank.share(len(self.blocks)):
+            made = self.blocks.read(block)
+            scores_of(self._scores(block), made, parts.scorers)
+            for name, extractor in parts.extractors.items():
+                features_of(self._features(name, block), made.last, extractor)
+            tell("measured", (block + 1) * self.size, len(self.blocks.wanted))
+        for block in rank.share(self.reference_blocks if parts.extractors else 0):
+            self._of_reference(block, parts)
+            tell("real pictures", (block + 1) * self.size, len(self.reference or ()))
+
+    def finished(self, extractors: Sequence[str]) -> bool:
+        """Whether all processes have done their shares."""
+        blocks = range(len(self.blocks))
+        there = all(self._scores(block).is_file() for block in blocks)
+        made = all(self._features(name, block).is_file() for name in extractors for block in blocks)
+        real = all(
+            self._real(name, block).is_file() for name in extractors for block in range(self.reference_blocks)
+        )
+        return there and made and real
+
+    @property
+    def reference_blocks(self) -> int:
+        """How many blocks of real pictures there are."""
+        return 0 if self.reference is None else -(-len(self.reference) // self.size)
+
+    def wait(self, extractors: Sequence[str], tell: Tell) -> None:
+        """For other processes, until all is there."""
+        wait_until(
+            lambda: self.finished(extractors),
+            lambda: tell("pictures", self._there(), len(self.blocks.wanted)),
+        )
+
+    def scores(self, parts: Parts) -> dict[str, dict[str, float | None]]:
+        """{key: scores} of all pictures, in order."""
+        found: dict[str, dict[str, float | None]] = {}
+        for block, made in enumerate(self.blocks.every()):
+            found |= scores_of(self._scores(block), made, parts.scorers)
+        return found
+
+    def features(self, parts: Parts) -> dict[str, tuple[Tensor, Tensor | None]]:
+        """{extractor: (of the pictures (n, D), of the reference (m, D) or None)}."""
+        found: dict[str, tuple[Tensor, Tensor | None]] = {}
+        for name, extractor in parts.extractors.items():
+            made = [
+                features_of(self._features(name, block), there.last, extractor)
+                for block, there in enumerate(self.blocks.every())
+                if there.rows
+            ]
+            real = [self._of_reference(b, parts)[name] for b in range(self.reference_blocks)]
+            found[name] = (torch.cat(made), torch.cat(real) if real else None)
+        return found
+
+    def pictures(self) -> dict[str, Any]:
+        """{"count", "resolution", "sha256"}; and "missing", the keys of those that could not be had."""
+        there: list[str] = []
+        sizes: set[int] = set()
+
+        def each() -> Any:
+            for made in self.blocks.every():
+                there.extend(row.key for row in made.rows)
+                if made.rows:
+                    sizes.add(made.last.shape[1])
+                yield from made.last
+
+        found = digest(each())
+        missing = sorted({row.key for row in self.blocks.wanted} - set(there))
+        return {"count": len(there), "resolution": max(sizes, default=0), "sha256": found, "missing": missing}
+
+    def _of_reference(self, block: int, parts: Parts) -> dict[str, Tensor]:
+        assert self.reference is not None
+        start, stop = block * self.size, min((block + 1) * self.size, len(self.reference))
+        found: dict[str, Tensor] = {}
+        pictures: np.ndarray | None = None
+        for name, extractor in parts.extractors.items():
+            identity = {
+                "reference": json.dumps(
+                    [self.reference.identity, start, stop, self.resolution], sort_keys=True
+                ),
+                "extractor": json.dumps(extractor.key, sort_keys=True),
+            }
+            path = self._real(name, block)
+            if (there := read_features(path, identity)) is None:
+                if pictures is None:
+                    pictures = self.reference.pictures(start, stop, self.resolution)
+                there = features_of(path, pictures, extractor, identity=identity)
+            found[name] = there
+        return found
+
+    def cost(self) -> dict[str, Any]:
+        """{"images_per_second" of one process, "seconds" of all, "memory_gb" at most, "device"} of making the pictures."""
+        found = [
+            read_json(self._cost(block), "delete the folder")
+            for block in range(len(self.blocks))
+            if self._cost(block).is_file()
+        ]
+        seconds = sum(cost["seconds"] for cost in found)
+        rate = sum(cost["pictures"] for cost in found) / seconds if seconds else None
+        return {
+            "images_per_second": rate and round(rate, 3),
+            "seconds": round(seconds, 3),
+            "memory_gb": max((cost["memory_gb"] for cost in found), default=None),
+            "device": ", ".join(sorted({str(cost["device"]) for cost in found})),
+        }
+
+    def _cost(self, block: int) -> Path:
+        return self.folder / "cost" / f"{block:06d}.json"
+
+    def _there(self) -> int:
+        return sum(len(self.blocks.rows(b)) for b in range(len(self.blocks)) if self.blocks.has(b))
+
+    def _scores(self, block: int) -> Path:
+        return self.folder / "scores" / f"{block:06d}.json"
+
+    def _features(self, name: str, block: int) -> Path:
+        return self.folder / "features" / name / f"{block:06d}.safetensors"
+
+    def _real(self, name: str, block: int) -> Path:
+        return self.shared / name / f"{block:06d}.safetensors"
+
+
+def write_table(
+    path: Path, wanted: Sequence[Wanted], scores: Mapping[str, Mapping[str, float | None]]
+) -> None:
+    """per_prompt.jsonl: a line a picture that is there."""
+    lines = [
+        json.dumps(
+            {
+                "index": row.index,
+                "prompt": row.prompt,
+                "category": row.category,
+                "seed": row.seed,
+                "key": row.key,
+                "scores": scores[row.key],
+            },
+            ensure_ascii=False,
+        )
+        for row in wanted
+        if row.key in scores
+    ]
+    write_text(path, "\n".join(lines) + "\n")

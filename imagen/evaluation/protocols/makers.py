@@ -1,0 +1,195 @@
+"""Who makes the pictures that a protocol wants: a release folder of ours, a pipeline of diffusers', or another system, whose
+pictures lie in a folder.
+"""
+
+import inspect
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from imagen.cascade import Cascade
+from imagen.checkpoint import INDEX, describe, sha256
+from imagen.data.pictures import decode
+from imagen.data.sources.folder import Folder
+from imagen.data.sources.source import BadPair
+from imagen.data.sources.table import Table
+from imagen.evaluation.protocols.blocks import Made
+from imagen.evaluation.protocols.wanted import Wanted
+from imagen.files import printable
+from imagen.grid import to_uint8
+from imagen.sampling import Settings
+
+
+class Maker(Protocol):
+    """`source`: plain JSON that says who it is; `sampling`: with which settings, None when that is not known."""
+
+    source: dict[str, Any]
+    sampling: dict[str, Any] | None
+
+    def __call__(self, rows: Sequence[Wanted]) -> Made:
+        """The pictures of a block; rows that cannot be had are left out."""
+        ...
+
+
+class Release:
+    """The cascade of a release folder, on `device`. `settings`: the fields of `imagen.sampling.Settings`, one value for all
+    stages or a list of one each; None: what the release recommends. `cascade`: of that folder, where it is loaded already."""
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: dict[str, Any],
+        device: str = "cpu",
+        batch_size: int = 16,
+        cascade: Cascade | None = None,
+    ) -> None:
+        self.cascade = cascade or Cascade.load(folder, device=device)
+        self.settings, self.batch_size = settings, batch_size
+        self.source: dict[str, Any] = {
+            "kind": "release",
+            "folder": str(folder),
+            "sha256": sha256(folder / INDEX),
+        }
+        self.sampling: dict[str, Any] | None = described(self.cascade, settings)
+
+    def __call__(self, rows: Sequence[Wanted]) -> Made:
+        """All of them, by every stage."""
+        prompts, seeds = [row.prompt for row in rows], [row.seed for row in rows]
+        made = self.cascade.sample(prompts, seeds, batch_size=self.batch_size, **self.settings)
+        *before, last = [to_uint8(pictures) for pictures in made]
+        names = [stage.name for stage in self.cascade.stages]
+        return Made(list(rows), last, dict(zip(names, before)))
+
+
+def described(cascade: Cascade, settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Stage -> the settings that it samples with, those of the release included. Plain JSON."""
+    used = {}
+    for stage, how in zip(cascade.stages, cascade.settings(cascade.stages, **settings)):
+        shown = {name: getattr(how, name) for name in Settings.__dataclass_fields__}
+        parts = {name: describe(shown[name]) for name in ("sampler", "threshold")}
+        used[stage.name] = {"resolution": stage.resolution, **shown, **parts}
+    return used
+
+
+class Images:
+    """Pictures that any system made: a table (csv, tsv, jsonl: columns path, caption) or a folder of pictures with a .txt of the
+    prompt beside each. The k-th picture of a prompt answers the k-th wanted of it; one that is not there is left out. Where
+    nothing says which picture is of which prompt (`named` is False), they are taken in the order of their names.
+
+    ValueError: no such table or folder, or no pictures in it."""
+
+    def __init__(self, where: Path) -> None:
+        self.sampling: dict[str, Any] | None = None
+        self._data: Folder | Table = Folder(where) if where.is_dir() else Table(where)
+        rows = [(split, row) for split, total in self._data.splits.items() for row in range(total)]
+        self._places: dict[tuple[str, int], tuple[str, int]] = {}
+        self.unread: list[str] = []
+        counts: Counter[str] = Counter()
+        for place in rows:
+            try:
+                for prompt in self._data.captions(*place):
+                    self._places[prompt, counts[prompt]] = place
+                    counts[prompt] += 1
+            except BadPair as error:
+                self.unread.append(str(error))
+        self.named = bool(self._places)
+        if not self.named:
+            self.unread, self._places = [], {("", number): place for number, place in enumerate(rows)}
+        self.source: dict[str, Any] = {"kind": "images", "folder": str(where), "pictures": len(rows)}
+
+    def __call__(self, rows: Sequence[Wanted]) -> Made:
+        """Those that are there. ValueError for pictures of more than one size."""
+        found = []
+        for row in rows:
+            place = self._places.get((row.prompt, row.number) if self.named else ("", row.index))
+            if place is None:
+                continue
+            try:
+                if isinstance(self._data, Folder) and not self.named:
+                    pair = self._data.picture(*place)
+                else:
+                    pair = self._data.pair(*place)
+                found.append((row, pair.name, np.asarray(decode(pair.image))))
+            except BadPair as error:
+                self.unread.append(str(error))
+        sizes = {array.shape: name for _, name, array in found}
+        if len(sizes) > 1:
+            (a, first), (b, second) = list(sizes.items())[:2]
+            raise ValueError(
+                f"images={self.source['folder']}: {printable(first)} is {a[1]} x {a[0]} and {printable(second)} {b[1]} x {b[0]}: a "
+                "protocol compares pictures of one size; resize them first, all in the same way"
+            )
+        last = np.stack([array for _, _, array in found]) if found else np.zeros((0, 1, 1, 3), np.uint8)
+        return Made([row for row, _, _ in found], last, {})
+
+
+class Diffusers:
+    """A pipeline of the library `diffusers` in a local folder (an extra), such as Latent Diffusion's or DeepFloyd IF's: prompts and
+    seeds in, pictures out. `guidance` and `steps`: its guidance_scale and num_inference_steps; None: its own."""
+
+    def __init__(
+        self,
+        folder: Path,
+        device: str = "cpu",
+        guidance: float | None = None,
+        steps: int | None = None,
+        batch_size: int = 16,
+    ) -> None:
+        if not (folder / "model_index.json").is_file():
+            raise ValueError(
+                f"pipeline={folder}: no model_index.json; give a folder that save_pretrained of a diffusers pipeline wrote"
+            )
+        try:
+            import diffusers
+        except ImportError:
+            raise ValueError("generator=diffusers needs pip install 'imagen-cascade[diffusers]'") from None
+        try:
+            library: Any = diffusers
+            pipeline = library.DiffusionPipeline.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True
+            )
+        except Exception as error:  # a folder of somebody else's fails anywhere
+            words = " ".join(str(error).split())
+            raise ValueError(f"pipeline={folder}: cannot be loaded ({printable(words, 150)})") from None
+        self.pipeline: Any = pipeline.to(device)
+        self.batch_size = batch_size
+        self.pipeline.set_progress_bar_config(disable=True)
+        taken = inspect.signature(self.pipeline.__call__).parameters
+        given = {"guidance_scale": guidance, "num_inference_steps": steps}
+        self.how = {name: value for name, value in given.items() if value is not None}
+        if unknown := [name for name in ("prompt", "generator", *self.how) if name not in taken]:
+            raise ValueError(
+                f"pipeline={folder}: {type(self.pipeline).__name__} takes no {', '.join(unknown)}; give a text-to-image pipeline"
+            )
+        self.source: dict[str, Any] = {
+            "kind": "diffusers",
+            "folder": str(folder),
+            "sha256": sha256(folder / "model_index.json"),
+            "pipeline": type(self.pipeline).__name__,
+        }
+        self.sampling: dict[str, Any] | None = {"pipeline": dict(self.how)}
+
+    @torch.no_grad()
+    def __call__(self, rows: Sequence[Wanted]) -> Made:
+        """All of them; each has a generator of its own seed."""
+        made = []
+        for start in range(0, len(rows), self.batch_size):
+            part = rows[start : start + self.batch_size]
+            generators = [torch.Generator("cpu").manual_seed(row.seed) for row in part]
+            out = self.pipeline(
+                prompt=[row.prompt for row in part], generator=generators, output_type="np", **self.how
+            )
+            made.append(_to_uint8(torch.from_numpy(np.asarray(out.images))))
+        return Made(list(rows), np.concatenate(made), {})
+
+
+def _to_uint8(pictures: Tensor) -> np.ndarray:
+    """(B, H, W, 3) in [0, 1] -> uint8; ValueError for what is no number."""
+    if not bool(pictures.isfinite().all()):
+        raise ValueError("a picture has values that are no numbers (NaN); the pipeline is broken")
+    return (pictures.clamp(0, 1) * 255).round().to(torch.uint8).numpy()

@@ -1,0 +1,231 @@
+"""The protocols: which prompts are asked for, how many, beside which real pictures, and what is measured of them by default.
+
+coco30k, coco10k   Captions: captions of photographs, drawn at random, against all of these photographs (section 4.1)
+prompts            Suite: every prompt of a suite such as DrawBench (section 4.3)
+shapes             Drawn: held-out prompts of the drawn world, judged exactly
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from imagen.data.pictures import decode, fit
+from imagen.data.shapes import draw
+from imagen.data.shapes.prompts import prompts
+from imagen.data.sources.source import BadPair, Captioned, Source
+from imagen.diffusion.randomness import mix
+from imagen.evaluation.protocols.wanted import Wanted, wanted_of
+from imagen.evaluation.suites.suite import read_suite
+
+
+class Reference(Protocol):
+    """Real pictures, in an order of their own. `identity`: plain JSON that says which, and how they are brought to their size."""
+
+    identity: dict[str, Any]
+
+    def __len__(self) -> int: ...
+
+    def pictures(self, start: int, stop: int, resolution: int) -> np.ndarray:
+        """Numbers start to stop -> (n, R, R, 3) uint8; those that cannot be read are left out."""
+        ...
+
+
+class Evaluated(Protocol):
+    """`name`; `count`: how many pictures make a number of this protocol; `metrics`: what is measured unless one says otherwise;
+    `resolution`: of the pictures that are compared, None for the pictures' own. `told`: plain JSON of all that decides which
+    pictures these are."""
+
+    name: str
+    count: int
+    metrics: Sequence[str]
+    resolution: int | None
+
+    @property
+    def told(self) -> dict[str, Any]: ...
+
+    def wanted(self, count: int, seed: int) -> list[Wanted]:
+        """The first `count` pictures."""
+        ...
+
+    def reference(self) -> Reference | None:
+        """What they are compared with, where the protocol has that."""
+        ...
+
+
+class Photographs:
+    """All pictures of a source, the middle square, resized with antialiased bicubic."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.rows = [(split, row) for split, total in source.splits.items() for row in range(total)]
+        resized = "middle square, antialiased bicubic (PyTorch), uint8"
+        self.identity = {**source.identity, "count": len(self.rows), "resized": resized}
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def pictures(self, start: int, stop: int, resolution: int) -> np.ndarray:
+        """See `Reference`."""
+        found = []
+        for split, row in self.rows[start:stop]:
+            try:
+                found.append(fit(decode(self.source.pair(split, row).image, resolution), resolution))
+            except BadPair:
+                continue
+        return np.stack(found) if found else np.zeros((0, resolution, resolution, 3), np.uint8)
+
+
+class Captions:
+    """`count` captions of `source`'s pictures, drawn at random from all captions (one of each picture before a second of any: a
+    picture's captions are alike), against all its pictures at `resolution`, as the paper does with COCO's validation set
+    (section 4.1: 30,000, 256 x 256; 10,000 in the ablations)."""
+
+    def __init__(
+        self, source: Captioned | None, name: str, count: int, metrics: Sequence[str], resolution: int = 256
+    ) -> None:
+        if source is None:
+            raise ValueError(
+                f"protocol={name} needs photographs and their captions: source=coco source.path=captions_val2014.json "
+                "source.images=val2014 (or source=table, or source=folder)"
+            )
+        if not hasattr(source, "captions"):
+            raise ValueError(
+                f"protocol={name}: source={type(source).__name__.lower()} has no captions without its pictures; give coco, table or folder"
+            )
+        self.source, self.name, self.count = source, name, count
+        self.metrics, self.resolution = tuple(metrics), resolution
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """See `Evaluated`."""
+        return {"name": self.name, "resolution": self.resolution, "source": self.source.identity}
+
+    def wanted(self, count: int, seed: int) -> list[Wanted]:
+        """See `Evaluated`. ValueError when there are fewer captions than that."""
+        order = sorted(
+            ((split, row) for split, total in self.source.splits.items() for row in range(total)),
+            key=lambda place: mix("prompts", seed, *place),
+        )
+        found: list[str] = []
+        seen: set[str] = set()
+        turn, more = 0, True
+        while len(found) < count and more:
+            more = False
+            for split, row in order:
+                if len(found) == count:
+                    break
+                captions = self._captions_of(split, row)
+                more = more or len(captions) > turn + 1
+                if len(captions) <= turn:
+                    continue
+                chosen = sorted(captions, key=lambda caption: mix("caption", seed, caption))[turn]
+                if chosen not in seen:
+                    seen.add(chosen)
+                    found.append(chosen)
+            turn += 1
+        if len(found) < count:
+            raise ValueError(
+                f"count={count}: the source has {len(found)} different captions; give count={len(found)} or less, and the result "
+                "says that it is of fewer than the protocol's"
+            )
+        return wanted_of([(caption, "", None) for caption in found], seed)
+
+    def _captions_of(self, split: str, row: int) -> Sequence[str]:
+        try:
+            return self.source.captions(split, row)
+        except BadPair:
+            return ()
+
+    def reference(self) -> Photographs:
+        """See `Evaluated`."""
+        return Photographs(self.source)
+
+
+class Suite:
+    """Every prompt of the suite in the file `path`, `per_prompt` pictures each."""
+
+    def __init__(self, path: str | Path | None, metrics: Sequence[str], per_prompt: int = 1) -> None:
+        if path is None:
+            raise ValueError(
+                "protocol=prompts needs a suite of prompts: protocol.path=FILE (DrawBench's csv, PartiPrompts' tsv, ...; "
+                "imagen-suite describe FILE says what it is)"
+            )
+        self.suite, self.per_prompt = read_suite(Path(path)), per_prompt
+        self.name, self.resolution, self.metrics = "prompts", None, tuple(metrics)
+        self.count = len(self.suite.prompts) * per_prompt
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """See `Evaluated`."""
+        card = self.suite.card
+        suite = {
+            "name": card.name,
+            "version": card.version,
+            "sha256": self.suite.sha256,
+            "count": len(self.suite.prompts),
+        }
+        return {"name": self.name, "suite": suite, "per_prompt": self.per_prompt}
+
+    def wanted(self, count: int, seed: int) -> list[Wanted]:
+        """See `Evaluated`. Fewer than all are the first ones."""
+        rows = [(p.prompt, p.category or "", getattr(p, "truth", None)) for p in self.suite.prompts]
+        return wanted_of(rows, seed, self.per_prompt)[:count]
+
+    def reference(self) -> None:
+        """See `Evaluated`."""
+        return None
+
+
+MOST = 20_000  # drawn prompts, which are looked for one by one
+
+
+class Drawn:
+    """`count` prompts of the drawn world's `split` (test, unseen, unseen_relation), categories in turn; compared with pictures
+    drawn of the same prompts. `reading_order`: see `imagen.data.shapes.captions.caption_of`."""
+
+    def __init__(
+        self, split: str, count: int, metrics: Sequence[str], resolution: int = 64, reading_order: float = 1.0
+    ) -> None:
+        self.name, self.split, self.count, self.reading_order = "shapes", split, count, reading_order
+        self.metrics, self.resolution, self._seed = tuple(metrics), resolution, 0
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """See `Evaluated`."""
+        return {"name": self.name, "split": self.split, "reading_order": self.reading_order}
+
+    def wanted(self, count: int, seed: int) -> list[Wanted]:
+        """See `Evaluated`."""
+        if count > MOST:
+            raise ValueError(f"count={count}: more than the {MOST:,} that are drawn here; give fewer")
+        self._seed, self._asked = seed, count
+        suite = prompts(self.split, seed, count, self.reading_order)
+        return wanted_of([(caption, category, asdict(scene)) for caption, scene, category in suite], seed)
+
+    def reference(self) -> "DrawnPictures":
+        """See `Evaluated`."""
+        return DrawnPictures(self.split, self._seed, self._asked, self.reading_order)
+
+
+class DrawnPictures:
+    """What the prompts of `Drawn` say, drawn."""
+
+    def __init__(self, split: str, seed: int, count: int, reading_order: float) -> None:
+        self.scenes = [scene for _, scene, _ in prompts(split, seed, count, reading_order)]
+        self.identity = {"drawn": split, "seed": seed, "count": count, "reading_order": reading_order}
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    def pictures(self, start: int, stop: int, resolution: int) -> np.ndarray:
+        """See `Reference`."""
+        return np.stack([draw(scene, resolution) for scene in self.scenes[start:stop]])
+
+
+def blocks_of(reference: Reference, size: int, resolution: int) -> Iterator[np.ndarray]:
+    """All pictures of a reference, so many at a time."""
+    for start in range(0, len(reference), size):
+        yield reference.pictures(start, min(start + size, len(reference)), resolution)

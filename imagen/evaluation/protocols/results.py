@@ -1,0 +1,138 @@
+"""result.json: the numbers of an evaluation with their intervals, and all that they depend on; fronts.json of a sweep."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from imagen.evaluation.metrics.bootstrap import bootstrap
+from imagen.evaluation.metrics.sample_size import fewer
+from imagen.evaluation.protocols.evaluation import Evaluation, write_table
+from imagen.evaluation.protocols.makers import Maker
+from imagen.evaluation.protocols.measures import Measures
+from imagen.evaluation.protocols.protocol import Evaluated
+from imagen.evaluation.protocols.wanted import Wanted, digest
+from imagen.files import read_json, write_text
+
+FORMAT = 1
+
+
+def pinned(folder: Path, request: Mapping[str, Any]) -> None:
+    """Write what the pictures of `folder` are of; ValueError naming what differs when they are of something else. A folder lies
+    where it lies: its path is no part of it, its content's hash is."""
+    path, plain = folder / "request.json", json.loads(json.dumps(request))
+    if path.is_file():
+        there = read_json(path, "give a new folder as out=")
+        differing = [key for key in plain if comparable(there.get(key)) != comparable(plain[key])]
+        if differing:
+            raise ValueError(
+                f"out={folder}: its pictures are of another {' and '.join(differing)}; give a new folder, or the same settings"
+            )
+        return
+    if folder.is_dir() and any(not p.name.startswith(".") for p in folder.iterdir() if p.name not in OURS):
+        raise ValueError(f"out={folder}: holds other files; give a new folder")
+    write_text(path, json.dumps(plain, indent=1, ensure_ascii=False) + "\n")
+
+
+OURS = {"cells", "reference"}
+
+
+def comparable(value: Any) -> Any:
+    """A part of a request without its paths."""
+    if isinstance(value, dict):
+        return {
+            key: comparable(part)
+            for key, part in value.items()
+            if not (key == "folder" and "sha256" in value)
+        }
+    return value
+
+
+def write_result(
+    made: Evaluation,
+    protocol: Evaluated,
+    wanted: Sequence[Wanted],
+    measures: Measures,
+    maker: Maker,
+    cell: Mapping[str, Any],
+    code: Mapping[str, str],
+    seed: int,
+    resamples: int,
+) -> dict[str, Any]:
+    """per_prompt.jsonl and result.json of one evaluation, whose parts are all there."""
+    pictures = made.pictures()
+    if not pictures["count"]:
+        raise ValueError(f"{made.folder}: none of the pictures is there; nothing can be scored")
+    rows = [row for row in wanted if row.key not in set(pictures["missing"])]
+    scores, features = made.scores(measures.parts), made.features(measures.parts)
+    for key, more in measures.of_pairs(rows, features).items():
+        scores[key] |= more
+    asked = protocol.count
+    by_category = {
+        category: means([row for row in rows if row.category == category], scores, 0, seed, resamples)
+        for category in sorted({row.category for row in rows if row.category})
+    }
+    found = means(rows, scores, asked, seed, resamples)
+    found |= measures.of_sets(features, protocol.name, asked, seed)
+    suite = protocol.told.get("suite") or {
+        "name": protocol.name,
+        "version": "",
+        "sha256": "",
+        "count": len(wanted),
+    }
+    result = {
+        "format": FORMAT,
+        "name": made.folder.name,
+        "protocol": {**protocol.told, "count": protocol.count, "asked": len(wanted), "seed": seed},
+        "source": maker.source,
+        "sampling": maker.sampling,
+        "cell": dict(cell),
+        "suite": {**suite, "wanted_sha256": digest(wanted)},
+        "reference": made.reference and {**made.reference.identity, "count": len(made.reference)},
+        "pictures": {k: v for k, v in pictures.items() if k != "missing"}
+        | {"seeds": f"of evaluation seed {seed}"},
+        "missing": pictures["missing"],
+        "extractors": measures.keys(),
+        "code": dict(code),
+        "metrics": found,
+        "by_category": by_category,
+        "cost": made.cost(),
+    }
+    write_table(made.folder / "per_prompt.jsonl", wanted, scores)
+    write_text(made.folder / "result.json", json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+    return result
+
+
+def means(
+    rows: Sequence[Wanted],
+    scores: Mapping[str, Mapping[str, float | None]],
+    asked: int,
+    seed: int,
+    resamples: int,
+) -> dict[str, dict[str, Any]]:
+    """Score -> {"value": its mean over the pictures of `rows` that it applies to, "interval": 95 %, over prompts, "n", "note"}."""
+    found: dict[str, dict[str, Any]] = {}
+    for name in dict.fromkeys(name for row in rows for name in scores[row.key]):
+        there = [(row.prompt, scores[row.key][name]) for row in rows if scores[row.key].get(name) is not None]
+        if not there:
+            continue
+        prompts, values = zip(*there)
+        spread = None
+        if len(set(prompts)) > 1:
+            sure = bootstrap(values, groups=prompts, resamples=resamples, seed=seed)
+            spread = [sure.low, sure.high]
+        note = fewer(name, len(rows), asked) or ""
+        found[name] = {"value": fmean(values), "interval": spread, "n": len(values), "note": note}
+    return found
+
+
+def write_fronts(out: Path, folders: Sequence[Path]) -> None:
+    """fronts.json: every cell of a sweep with its metrics."""
+    cells = []
+    for folder in folders:
+        result = read_json(folder / "result.json", "evaluate again")
+        cells.append(
+            {"folder": str(folder.relative_to(out)), "cell": result["cell"], "metrics": result["metrics"]}
+        )
+    write_text(out / "fronts.json", json.dumps({"format": FORMAT, "cells": cells}, indent=1) + "\n")

@@ -1,0 +1,250 @@
+"""imagen-evaluate: a protocol's pictures made and measured, by any number of processes; result.json has the numbers and all that
+they depend on."""
+
+import itertools
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from imagen.evaluation.protocols.evaluation import Evaluation, Tell
+from imagen.evaluation.protocols.makers import Diffusers, Images, Maker, Release
+from imagen.evaluation.protocols.measures import Measures, Weights
+from imagen.evaluation.protocols.ranks import Rank, run_on
+from imagen.evaluation.protocols.results import pinned, write_fronts, write_result
+from imagen.files import locked
+from imagen.programs.allocation import keep_large_blocks
+from imagen.programs.build import CONF, build, program, reported
+from imagen.programs.version import code_version
+from imagen.progress import bar
+from imagen.sampling import Settings, read_settings
+from imagen.text.remembered import Remembered
+
+PARTS = ("threshold", "sampler")
+
+
+@program("evaluate")
+def main(cfg: DictConfig) -> None:
+    """Check what was asked for, then let each process do its share."""
+    given: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # pyright: ignore[reportAssignmentType]
+    devices = given["devices"] or _devices()
+    if given.get("protocol") is None:
+        raise ValueError("no protocol: give protocol=coco30k, coco10k, prompts or shapes")
+    who = [name for name in ("release", "images", "pipeline") if given[name] is not None]
+    if len(who) != 1:
+        raise ValueError(
+            f"{' and '.join(f'{name}={given[name]}' for name in who) or 'no pictures'}: give one of release=FOLDER, images=FOLDER "
+            "and pipeline=FOLDER generator=diffusers"
+        )
+    if (given["generator"] == "diffusers") != (who == ["pipeline"]):
+        raise ValueError(f"generator={given['generator']} and {who[0]}={given[who[0]]} do not go together")
+    cells_of(given)
+    try:
+        run_on(devices, _work, given, devices)
+    except RuntimeError as error:
+        if "ended with an error" not in str(error):
+            raise
+        raise ValueError(f"devices={devices}: {error}") from None
+
+
+def _devices() -> list[str]:
+    return [f"cuda:{i}" for i in range(torch.cuda.device_count())] or ["cpu"]
+
+
+def _work(rank: Rank, given: dict[str, Any], devices: Sequence[str]) -> None:
+    """One process' share; the first one also waits for the others and writes the numbers."""
+    if len(devices) > 1:
+        torch.set_num_threads(max(1, torch.get_num_threads() // len(devices)))
+        with reported():
+            return _share(rank, given)
+    return _share(rank, given)
+
+
+def _share(rank: Rank, given: dict[str, Any]) -> None:
+    cfg, began = OmegaConf.create(given), time.perf_counter()
+    protocol = build(cfg.protocol)
+    count = given["count"] or protocol.count
+    wanted = protocol.wanted(count, given["seed"])
+    names = protocol.metrics if given["metrics"] is None else given["metrics"]
+    weights = Weights(**{name: path and Path(path) for name, path in given["weights"].items()})
+    measures = Measures.of(names, weights, rank.device)
+    out = Path(given["out"])
+    if rank.device == "cpu":
+        keep_large_blocks()
+    makers = list(makers_of(given, rank.device))
+    reference = protocol.reference() if measures.parts.extractors else None
+    measures.refuse_without(reference)
+    if given["dry_run"]:
+        if rank.number == 0:
+            print(told(protocol.name, count, protocol.count, makers, names, out))
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    with locked(out / f".lock-{rank.number}", f"out={out}: another imagen-evaluate is at work there"):
+        evaluations = []
+        for cell, maker in makers:
+            folder = out / "cells" / name_of(cell) if cell else out
+            resolution = protocol.resolution or _resolution(maker)
+            shared = Path(given["reference_features"] or out / "reference")
+            made = Evaluation(folder, wanted, given["block"], reference, resolution, shared)
+            pinned(
+                folder,
+                {
+                    "protocol": {**protocol.told, "seed": given["seed"], "asked": count},
+                    "source": maker.source,
+                    "sampling": maker.sampling,
+                    "block": given["block"],
+                },
+            )
+            evaluations.append((cell, maker, made))
+        with _telling(given["progress"] and rank.number == 0) as tell:
+            for block in rank.share(
+                len(evaluations[0][2].blocks)
+            ):  # prompts of a block are read once for all cells
+                for _, maker, made in evaluations:
+                    made.make_block(rank, block, maker, tell)
+            for _, _, made in evaluations:
+                made.measure(rank, measures.parts, tell)
+            if rank.number:
+                return
+            for _, _, made in evaluations:
+                made.wait(list(measures.parts.extractors), tell)
+        for cell, maker, made in evaluations:
+            missing_of(made, maker, given)
+            code, seed, times = code_version(), given["seed"], given["bootstrap"]
+            found = write_result(made, protocol, wanted, measures, maker, cell, code, seed, times)
+            print(in_words(name_of(cell), found["metrics"]))
+        if any(cell for cell, _, _ in evaluations):
+            write_fronts(out, [made.folder for _, _, made in evaluations])
+    where = "fronts.json" if any(cell for cell, _, _ in evaluations) else "result.json"
+    print(f"{len(wanted) * len(evaluations)} pictures, {time.perf_counter() - began:.0f} s: {out / where}")
+
+
+def cells_of(given: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every combination of what is swept; [{}] when nothing is."""
+    swept = {name: values for name, values in given["sweep"].items() if values is not None}
+    for name, values in swept.items():
+        if not isinstance(values, list) or not values:
+            raise ValueError(f"sweep.{name}={values!s:.80}: give a list, such as sweep.guidance=[1,2,4]")
+        if given.get(name) is not None:
+            raise ValueError(f"{name} and sweep.{name} are both given: leave one out")
+    if swept and given["release"] is None:
+        raise ValueError("sweep: only a release is sampled with other settings; give release=FOLDER")
+    return [dict(zip(swept, values)) for values in itertools.product(*swept.values())]
+
+
+def makers_of(given: dict[str, Any], device: str) -> Iterator[tuple[dict[str, Any], Maker]]:
+    """(what is swept, who makes the pictures) of each cell."""
+    if given["images"] is not None:
+        yield {}, Images(Path(given["images"]))
+        return
+    if given["pipeline"] is not None:
+        how = {"guidance": given["guidance"], "steps": given["steps"], "batch_size": given["batch_size"]}
+        yield {}, Diffusers(Path(given["pipeline"]), device, **how)
+        return
+    cascade = None
+    for cell in cells_of(given):
+        plain = {f.name: given.get(f.name) for f in fields(Settings) if f.name not in PARTS}
+        plain |= {name: value for name, value in cell.items() if name not in PARTS}
+        parts = {name: _part(name, cell.get(name), given.get(name)) for name in PARTS}
+        settings = {**read_settings(plain, "settings"), **parts}
+        maker = Release(Path(given["release"]), settings, device, given["batch_size"], cascade)
+        if cascade is None:
+            cascade = maker.cascade
+            cascade.encoder = Remembered(cascade.encoder)  # pyright: ignore[reportAttributeAccessIssue]
+        yield cell, maker
+
+
+def _part(name: str, swept: str | None, given: Any) -> Any:
+    """A threshold or sampler: by the name of its file in conf/ where it is swept."""
+    if swept is None:
+        return build(OmegaConf.create({name: given})[name]) if given else None
+    file = CONF / name / f"{swept}.yaml"
+    known = sorted(path.stem for path in (CONF / name).glob("*.yaml"))
+    if str(swept) not in known:
+        raise ValueError(f"sweep.{name}: {swept!s:.40} is none; choose from {', '.join(known)}")
+    return build(OmegaConf.create({name: OmegaConf.load(file)})[name])
+
+
+def name_of(cell: dict[str, Any]) -> str:
+    """A folder's name: guidance=2,threshold=dynamic."""
+    return ",".join(
+        f"{key}={json.dumps(value).replace(' ', '').strip(chr(34))}" for key, value in cell.items()
+    )
+
+
+def _resolution(maker: Maker) -> int:
+    """Of the pictures of a release; others are what they are."""
+    return maker.cascade.stages[-1].resolution if isinstance(maker, Release) else 0
+
+
+def missing_of(made: Evaluation, maker: Maker, given: dict[str, Any]) -> None:
+    """ValueError naming what images= does not have, unless one asks to do without."""
+    missing = made.pictures()["missing"]
+    if not missing or given["missing"] == "skip":
+        return
+    rows = {row.key: row for row in made.blocks.wanted}
+    assert isinstance(maker, Images)
+    some = "; ".join(f"{rows[key].prompt!r:.60}" for key in missing[:3]) + (
+        "; ..." if len(missing) > 3 else ""
+    )
+    unread = f" ({len(maker.unread)} could not be read, first {maker.unread[0]})" if maker.unread else ""
+    raise ValueError(
+        f"images={given['images']}: {len(missing)} of {len(rows)} pictures are missing{unread}: {some}; add them, or score those "
+        "that are there with missing=skip"
+    )
+
+
+def in_words(cell: str, metrics: dict[str, Any]) -> str:
+    """Each metric in a line, with its interval."""
+    width = max(map(len, metrics), default=0)
+    lines = [cell] if cell else []
+    for name, found in metrics.items():
+        ends = found["interval"]
+        spread = f"  [{ends[0]:.4g}, {ends[1]:.4g}]" if ends else ""
+        lines.append(f"{name:{width}}  {found['value']:.4g}{spread}  n={found['n']}")
+    if note := next((found["note"] for found in metrics.values() if "protocol" in found["note"]), ""):
+        lines.append(note.partition(";")[0])
+    return "\n".join(lines)
+
+
+def told(
+    name: str, count: int, whole: int, makers: Sequence[tuple[Any, Maker]], metrics: Sequence[str], out: Path
+) -> str:
+    """What would be made, in words."""
+    cells = f" in {len(makers)} cells" if len(makers) > 1 else ""
+    fewer = f" (the protocol asks for {whole})" if count != whole else ""
+    source = makers[0][1].source
+    return (
+        f"would make {count * len(makers)} pictures{cells}: {name}, {count} each{fewer}, by {source['kind']} {source['folder']}; "
+        f"measured: {', '.join(metrics) or 'nothing'}; into {out}"
+    )
+
+
+@contextmanager
+def _telling(shown: bool) -> Iterator[Tell]:
+    """A bar for what is being done."""
+    bars: dict[str, Any] = {}
+
+    def tell(what: str, done: int, total: int) -> None:
+        if shown and what not in bars:
+            for earlier in bars.values():
+                earlier.close()
+            bars[what] = bar(total=total, desc=what, unit="picture")
+        if shown:
+            bars[what].update(min(done, total) - bars[what].n)
+
+    try:
+        yield tell
+    finally:
+        for one in bars.values():
+            one.close()
+
+
+if __name__ == "__main__":
+    main()

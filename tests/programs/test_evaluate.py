@@ -1,0 +1,240 @@
+"""imagen-evaluate: pictures and numbers that depend on what was asked for, and on nothing else."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imagen.data.shapes import draw
+from imagen.data.shapes.prompts import prompts
+from imagen.programs import evaluate as program
+
+Run = Callable[..., dict[str, Any]]
+ASKED = ["protocol=shapes", "count=10", "block=4", "progress=false", "devices=[cpu]"]
+
+
+@pytest.fixture
+def run(called: Any, toy_release: Path, tmp_path: Path) -> Run:
+    """run(*words) -> result.json of an evaluation of the toy release in out/."""
+
+    def call(*words: str, out: str = "out") -> dict[str, Any]:
+        given = {word.split("=")[0] for word in words}
+        release = [] if given & {"images", "pipeline"} else [f"release={toy_release}"]
+        asked = [word for word in ASKED if word.split("=")[0] not in given]
+        code, _, err = called(program.main, *release, *asked, f"out={tmp_path / out}", *words)
+        assert code == 0, err
+        return json.loads((tmp_path / out / "result.json").read_text())
+
+    return call
+
+
+def numbers(result: dict[str, Any]) -> dict[str, Any]:
+    """What two equal evaluations share."""
+    return {k: v for k, v in result.items() if k not in ("name", "cost", "code")}
+
+
+def test_a_result_says_all_that_it_depends_on(run: Run, tmp_path: Path) -> None:
+    result = run("seed=3")
+    assert result["protocol"] == {
+        "name": "shapes", "split": "test", "reading_order": 1.0, "count": 256, "asked": 10, "seed": 3
+    }  # fmt: skip
+    assert result["pictures"]["count"] == 10
+    assert result["pictures"]["resolution"] == 16
+    assert set(result["sampling"]) == {"base8", "sr16"}
+    assert result["sampling"]["base8"]["guidance"] == 3.0
+    assert result["extractors"]["pixels"]["kind"].startswith("pixels")
+    scene = result["metrics"]["shapes.scene"]
+    assert scene["n"] == 10
+    assert "10 pictures, not the protocol's 256" in scene["note"]
+    lines = [json.loads(line) for line in (tmp_path / "out/per_prompt.jsonl").read_text().splitlines()]
+    assert [line["index"] for line in lines] == list(range(10))
+    assert np.mean([line["scores"]["shapes.scene"] for line in lines]) == scene["value"]
+    assert result["cost"]["images_per_second"] > 0
+
+
+def test_the_same_command_again_computes_nothing_and_says_the_same(run: Run, tmp_path: Path) -> None:
+    first = run()
+    made = {
+        p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*") if p.suffix in (".tar", ".safetensors")
+    }
+    assert run() == first
+    assert {p: p.stat().st_mtime_ns for p in made} == made
+    assert numbers(run(out="other")) == numbers(first)
+
+
+def test_any_number_of_processes_gives_the_same(
+    run: Run, called: Any, toy_release: Path, tmp_path: Path
+) -> None:
+    alone = run(out="alone")
+    together = run("devices=[cpu,cpu]", out="together")
+    assert numbers(alone) == numbers(together)
+    words = [f"release={toy_release}", *ASKED, f"out={tmp_path / 'four'}"]
+    with (
+        pytest.MonkeyPatch.context() as patch
+    ):  # as torchrun starts them; the first one last, since it waits for the others
+        patch.setenv("WORLD_SIZE", "4")
+        for rank in (3, 1, 2, 0):
+            patch.setenv("RANK", str(rank))
+            patch.setenv("LOCAL_RANK", str(rank))
+            code, _, err = called(program.main, *words)
+            assert code == 0, err
+    assert numbers(json.loads((tmp_path / "four/result.json").read_text())) == numbers(alone)
+
+
+def test_more_pictures_begin_with_those_of_fewer(run: Run, tmp_path: Path) -> None:
+    run("count=4", out="few")
+    run("count=8", out="many")
+    few, many = (
+        [json.loads(line) for line in (tmp_path / name / "per_prompt.jsonl").read_text().splitlines()]
+        for name in ("few", "many")
+    )
+    assert many[:4] == few
+    first = (tmp_path / "few/pictures/000000.tar").read_bytes()
+    assert (tmp_path / "many/pictures/000000.tar").read_bytes() == first
+
+
+def test_a_killed_evaluation_goes_on(run: Run, toy_release: Path, tmp_path: Path) -> None:
+    whole = run("count=24", out="whole")
+    words = [f"release={toy_release}", *ASKED, "count=24", f"out={tmp_path / 'killed'}"]
+    for _ in range(2):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "imagen.programs.evaluate", *words], stderr=subprocess.DEVNULL
+        )
+        there = len(list((tmp_path / "killed").rglob("*.tar")))
+        end = time.monotonic() + 60
+        while len(list((tmp_path / "killed").rglob("*.tar"))) <= there and process.poll() is None:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert numbers(run("count=24", out="killed")) == numbers(whole)
+
+
+def test_other_settings_do_not_mix(run: Run, called: Any, toy_release: Path, tmp_path: Path) -> None:
+    run()
+    before = (tmp_path / "out/result.json").read_bytes()
+    for word, named in (
+        ("guidance=2", "sampling"),
+        ("seed=1", "protocol"),
+        ("count=9", "protocol"),
+        ("block=5", "block"),
+    ):
+        code, _, err = called(program.main, f"release={toy_release}", *ASKED, f"out={tmp_path / 'out'}", word)
+        assert code == 2
+        assert f"another {named}" in err
+        assert err.count("\n") == 1
+    assert (tmp_path / "out/result.json").read_bytes() == before
+    moved = shutil.copytree(toy_release, tmp_path / "moved")
+    assert numbers(run(f"release={moved}"))["metrics"] == json.loads(before)["metrics"]
+
+
+@pytest.fixture
+def real(tmp_path: Path) -> Path:
+    """Pictures drawn of the first ten prompts, as another system would leave them."""
+    folder = tmp_path / "real"
+    folder.mkdir()
+    for i, (caption, scene, _) in enumerate(prompts("test", 0, 10, 1.0)):
+        Image.fromarray(draw(scene, 64)).save(folder / f"{i}.png")
+        (folder / f"{i}.txt").write_text(caption)
+    return folder
+
+
+def test_pictures_of_another_system_are_scored(run: Run, real: Path) -> None:
+    result = run(f"images={real}")
+    assert result["source"]["kind"] == "images"
+    assert result["sampling"] is None
+    assert result["metrics"]["shapes.scene"]["value"] == 1.0
+    assert result["metrics"]["pixels"]["value"] == pytest.approx(0, abs=1e-6)
+
+
+def test_missing_pictures_are_named_and_left_out_only_when_asked(
+    run: Run, called: Any, real: Path, tmp_path: Path
+) -> None:
+    (real / "3.png").unlink()
+    (real / "5.png").write_bytes(b"none")
+    words = [f"images={real}", *ASKED, f"out={tmp_path / 'out'}"]
+    code, _, err = called(program.main, *words)
+    assert code == 2
+    assert "2 of 10 pictures are missing (1 could not be read, first" in err
+    assert repr(prompts("test", 0, 10, 1.0)[3][0])[:60] in err
+    assert "missing=skip" in err
+    assert err.count("\n") == 1
+    result = run(f"images={real}", "missing=skip")
+    assert result["missing"] == ["00000003", "00000005"]
+    assert result["metrics"]["shapes.scene"]["n"] == 8
+
+
+def test_a_sweep_is_a_folder_of_each_setting(
+    run: Run, called: Any, toy_release: Path, tmp_path: Path
+) -> None:
+    words = [f"release={toy_release}", *ASKED, f"out={tmp_path / 'swept'}"]
+    swept = ["sweep.guidance=[1,3]", "sweep.threshold=[none,dynamic]"]
+    code, _, err = called(program.main, *words, *swept)
+    assert code == 0, err
+    fronts = json.loads((tmp_path / "swept/fronts.json").read_text())
+    assert [cell["cell"] for cell in fronts["cells"]] == [
+        {"guidance": w, "threshold": t} for w in (1, 3) for t in ("none", "dynamic")
+    ]
+    assert {p.name for p in (tmp_path / "swept/cells").iterdir()} == {
+        f"guidance={w},threshold={t}" for w in (1, 3) for t in ("none", "dynamic")
+    }
+    alone = run("guidance=3", "threshold=none", out="alone")
+    cell = json.loads((tmp_path / "swept/cells/guidance=3,threshold=none/result.json").read_text())
+    assert cell["pictures"] == alone["pictures"]
+    assert cell["metrics"] == alone["metrics"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["protocol=null"], "protocol"),
+        (["metrics=[fid]"], "fid needs weights.inception=PATH"),
+        (["metrics=[fid]", "weights.inception=/none.pth"], "no such file"),
+        (["metrics=[magic]"], "magic is none; choose from"),
+        (["count=0"], "count=0"),
+        (["count=1000000"], "more than"),
+        (["images=/none"], "give one of release=FOLDER, images=FOLDER"),
+        (["generator=diffusers"], "do not go together"),
+        (["sweep.guidance=2"], "give a list"),
+        (["sweep.colour=[1]"], "no such setting in sweep"),
+        (["sweep.threshold=[hard]"], "choose from dynamic, none, static"),
+        (["guidance=2", "sweep.guidance=[2]"], "both given"),
+        (["protocol=prompts", "metrics=[]"], "protocol.path=FILE"),
+        (["protocol=coco10k"], "source=coco"),
+        (["protocol=shapes", "metrics=[drift,clip]"], "clip needs weights.clip=PATH"),
+        (["devices=[cpu,mars]"], "devices"),
+    ],
+)
+def test_mistakes_are_one_line(
+    called: Any, toy_release: Path, tmp_path: Path, words: list[str], told: str
+) -> None:
+    given = {word.split("=")[0] for word in words}
+    asked = [word for word in ASKED if word.split("=")[0] not in given]
+    code, _, err = called(program.main, f"release={toy_release}", *asked, f"out={tmp_path / 'out'}", *words)
+    assert code == 2
+    assert told in err
+    assert err.count("\n") == 1, err
+    assert not (tmp_path / "out").exists(), "nothing is made"
+
+
+def test_a_dry_run_makes_nothing(called: Any, toy_release: Path, tmp_path: Path) -> None:
+    words = [
+        f"release={toy_release}",
+        *ASKED,
+        f"out={tmp_path / 'out'}",
+        "sweep.guidance=[1,2,3]",
+        "dry_run=true",
+    ]
+    code, out, _ = called(program.main, *words)
+    assert code == 0
+    assert "would make 30 pictures in 3 cells" in out
+    assert not (tmp_path / "out").exists()
