@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from imagen.evaluation.protocols.evaluation import Evaluation, Tell
+from imagen.evaluation.protocols.evaluation import Evaluation, Tell, refused_size
 from imagen.evaluation.protocols.makers import Diffusers, Images, Maker, Release
 from imagen.evaluation.protocols.measures import Measures, Weights
 from imagen.evaluation.protocols.ranks import Rank, run_on
@@ -78,6 +78,10 @@ def _share(rank: Rank, given: dict[str, Any]) -> None:
     if rank.device == "cpu":
         keep_large_blocks()
     makers = list(makers_of(given, rank.device))
+    for _, maker in makers:
+        side = maker.cascade.stages[-1].resolution if isinstance(maker, Release) else None
+        if side and protocol.resolution and side != protocol.resolution:
+            raise ValueError(refused_size(side, protocol.resolution))
     reference = protocol.reference() if measures.parts.extractors else None
     measures.refuse_without(reference)
     if given["dry_run"]:
@@ -89,9 +93,8 @@ def _share(rank: Rank, given: dict[str, Any]) -> None:
         evaluations = []
         for cell, maker in makers:
             folder = out / "cells" / name_of(cell) if cell else out
-            resolution = protocol.resolution or _resolution(maker)
             shared = Path(given["reference_features"] or out / "reference")
-            made = Evaluation(folder, wanted, given["block"], reference, resolution, shared)
+            made = Evaluation(folder, wanted, given["block"], reference, protocol.resolution, shared)
             pinned(
                 folder,
                 {
@@ -176,11 +179,6 @@ def name_of(cell: dict[str, Any]) -> str:
     return ",".join(
         f"{key}={json.dumps(value).replace(' ', '').strip(chr(34))}" for key, value in cell.items()
     )
-
-
-def _resolution(maker: Maker) -> int:
-    """Of the pictures of a release; others are what they are."""
-    return maker.cascade.stages[-1].resolution if isinstance(maker, Release) else 0
 
 
 def missing_of(made: Evaluation, maker: Maker, given: dict[str, Any]) -> None:

@@ -156,13 +156,9 @@ class Plan(Train):
     plan: Reckoning
 
 
-class Export(TypedDict):
-    """conf/export.yaml. The program itself looks at `run`."""
+class Sampling(TypedDict):
+    """How a release is sampled: one value, or a list of one a stage; null is what the release recommends."""
 
-    run: Any
-    out: Local
-    ema: Positive | None
-    artifact: bool
     guidance: float | list[float] | None
     steps: Count | list[Count] | None
     noise_augmentation: Share | list[Share] | None
@@ -172,7 +168,16 @@ class Export(TypedDict):
     threshold: NotRequired[Callable | None]
 
 
-class Sample(TypedDict):
+class Export(Sampling):
+    """conf/export.yaml. The program itself looks at `run`."""
+
+    run: Any
+    out: Local
+    ema: Positive | None
+    artifact: bool
+
+
+class Sample(Sampling):
     """conf/sample.yaml. The program itself looks at prompts and seeds."""
 
     release: Local
@@ -181,16 +186,9 @@ class Sample(TypedDict):
     prompts_file: Local | None
     seeds: Any
     picture: Local | None
-    guidance: float | list[float] | None
-    steps: Count | list[Count] | None
-    noise_augmentation: Share | list[Share] | None
-    interval: Interval | None
-    rescale: Share | list[Share] | None
     batch_size: Count
     device: Device | None
     progress: bool
-    sampler: NotRequired[Part | None]
-    threshold: NotRequired[Callable | None]
 
 
 class WeightsOf(TypedDict):
@@ -201,7 +199,7 @@ class WeightsOf(TypedDict):
     clip: Local | None
 
 
-class Evaluate(TypedDict):
+class Evaluate(Sampling):
     """conf/evaluate.yaml. The program itself looks at sweep and metrics."""
 
     protocol: NotRequired[Part | None]
@@ -216,13 +214,6 @@ class Evaluate(TypedDict):
     metrics: list[str] | None
     missing: Literal["refuse", "skip"]
     weights: WeightsOf
-    guidance: float | list[float] | None
-    steps: Count | list[Count] | None
-    noise_augmentation: Share | list[Share] | None
-    interval: Interval | None
-    rescale: Share | list[Share] | None
-    sampler: NotRequired[Part | None]
-    threshold: NotRequired[Callable | None]
     sweep: dict[str, Any]
     block: Count
     batch_size: Count

@@ -210,6 +210,7 @@ def test_a_sweep_is_a_folder_of_each_setting(
         (["guidance=2", "sweep.guidance=[2]"], "both given"),
         (["protocol=prompts", "metrics=[]"], "protocol.path=FILE"),
         (["protocol=coco10k"], "source=coco"),
+        (["protocol.resolution=32"], "the pictures are 16 x 16, and the protocol compares at 32 x 32"),
         (["protocol=shapes", "metrics=[drift,clip]"], "clip needs weights.clip=PATH"),
         (["devices=[cpu,mars]"], "devices"),
     ],

@@ -34,8 +34,8 @@ class Parts:
 
 
 class Evaluation:
-    """The folder of one. `wanted`: the pictures, in blocks of `size`; `reference`: what they are compared with, resized to
-    `resolution`, whose features lie in `shared`, for other evaluations too."""
+    """The folder of one. `wanted`: the pictures, in blocks of `size`; `reference`: what they are compared with at `resolution` (None:
+    the pictures' own), whose features lie in `shared`, for other evaluations too."""
 
     def __init__(
         self,
@@ -43,12 +43,13 @@ class Evaluation:
         wanted: Sequence[Wanted],
         size: int,
         reference: Reference | None,
-        resolution: int,
+        resolution: int | None,
         shared: Path,
     ) -> None:
         self.folder, self.reference, self.resolution, self.shared = folder, reference, resolution, shared
         self.blocks = Blocks(folder / "pictures", wanted, size)
         self.size = size
+        self._side: int | None = None
 
     def make_block(self, rank: Rank, block: int, maker: Maker, tell: Tell) -> None:
         """The pictures of a block, unless they are there."""
@@ -131,6 +132,21 @@ class Evaluation:
         missing = sorted({row.key for row in self.blocks.wanted} - set(there))
         return {"count": len(there), "resolution": max(sizes, default=0), "sha256": found, "missing": missing}
 
+    @property
+    def side(self) -> int:
+        """Of the pictures, in pixels. ValueError when they are not of the size that the protocol compares at."""
+        while self._side is None:
+            there = [block for block in range(len(self.blocks)) if self.blocks.has(block)]
+            sides = (made.last.shape[1] for made in map(self.blocks.read, there) if made.rows)
+            found = next(sides, None)
+            if found or len(there) == len(self.blocks):
+                self._side = found or 0
+            else:
+                time.sleep(0.2)  # other processes make the first ones
+        if self._side and self.resolution and self._side != self.resolution:
+            raise ValueError(refused_size(self._side, self.resolution))
+        return self._side
+
     def _of_reference(self, block: int, parts: Parts) -> dict[str, Tensor]:
         assert self.reference is not None
         start, stop = block * self.size, min((block + 1) * self.size, len(self.reference))
@@ -138,15 +154,13 @@ class Evaluation:
         pictures: np.ndarray | None = None
         for name, extractor in parts.extractors.items():
             identity = {
-                "reference": json.dumps(
-                    [self.reference.identity, start, stop, self.resolution], sort_keys=True
-                ),
+                "reference": json.dumps([self.reference.identity, start, stop, self.side], sort_keys=True),
                 "extractor": json.dumps(extractor.key, sort_keys=True),
             }
             path = self._real(name, block)
             if (there := read_features(path, identity)) is None:
                 if pictures is None:
-                    pictures = self.reference.pictures(start, stop, self.resolution)
+                    pictures = self.reference.pictures(start, stop, self.side)
                 there = features_of(path, pictures, extractor, identity=identity)
             found[name] = there
         return found
@@ -181,6 +195,14 @@ class Evaluation:
 
     def _real(self, name: str, block: int) -> Path:
         return self.shared / name / f"{block:06d}.safetensors"
+
+
+def refused_size(side: int, resolution: int) -> str:
+    """What to say of pictures of `side` where `resolution` is asked for."""
+    return (
+        f"the pictures are {side} x {side}, and the protocol compares at {resolution} x {resolution}: give pictures of that size, or "
+        f"protocol.resolution={side}, which is another protocol"
+    )
 
 
 def write_table(

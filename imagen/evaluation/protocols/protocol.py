@@ -187,7 +187,12 @@ class Drawn:
     drawn of the same prompts. `reading_order`: see `imagen.data.shapes.captions.caption_of`."""
 
     def __init__(
-        self, split: str, count: int, metrics: Sequence[str], resolution: int = 64, reading_order: float = 1.0
+        self,
+        split: str,
+        count: int,
+        metrics: Sequence[str],
+        resolution: int | None = None,
+        reading_order: float = 1.0,
     ) -> None:
         self.name, self.split, self.count, self.reading_order = "shapes", split, count, reading_order
         self.metrics, self.resolution, self._seed = tuple(metrics), resolution, 0
