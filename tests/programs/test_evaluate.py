@@ -187,6 +187,8 @@ def test_a_sweep_is_a_folder_of_each_setting(
     assert {p.name for p in (tmp_path / "swept/cells").iterdir()} == {
         f"guidance={w},threshold={t}" for w in (1, 3) for t in ("none", "dynamic")
     }
+    for name, head in (("fronts.png", b"\x89PNG"), ("fronts.svg", b"<?xml")):
+        assert (tmp_path / "swept" / name).read_bytes().startswith(head)
     alone = run("guidance=3", "threshold=none", out="alone")
     cell = json.loads((tmp_path / "swept/cells/guidance=3,threshold=none/result.json").read_text())
     assert cell["pictures"] == alone["pictures"]

@@ -9,6 +9,7 @@ from typing import Any
 from imagen.evaluation.metrics.bootstrap import bootstrap
 from imagen.evaluation.metrics.sample_size import fewer
 from imagen.evaluation.protocols.evaluation import Evaluation, write_table
+from imagen.evaluation.protocols.fronts import draw_fronts
 from imagen.evaluation.protocols.makers import Maker
 from imagen.evaluation.protocols.measures import Measures
 from imagen.evaluation.protocols.protocol import Evaluated
@@ -128,7 +129,7 @@ def means(
 
 
 def write_fronts(out: Path, folders: Sequence[Path]) -> None:
-    """fronts.json: every cell of a sweep with its metrics."""
+    """fronts.json: every cell of a sweep with its metrics; fronts.png and fronts.svg where matplotlib is."""
     cells = []
     for folder in folders:
         result = read_json(folder / "result.json", "evaluate again")
@@ -136,3 +137,4 @@ def write_fronts(out: Path, folders: Sequence[Path]) -> None:
             {"folder": str(folder.relative_to(out)), "cell": result["cell"], "metrics": result["metrics"]}
         )
     write_text(out / "fronts.json", json.dumps({"format": FORMAT, "cells": cells}, indent=1) + "\n")
+    draw_fronts(cells, [out / "fronts.png", out / "fronts.svg"])
