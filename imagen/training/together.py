@@ -16,6 +16,8 @@ from lightning.fabric.strategies.launchers.subprocess_script import _ChildProces
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch.distributed.distributed_c10d import PrefixStore, _get_default_store
 
+from imagen.training.orphans import outlive_parent
+
 LOOK_EVERY = 1.0  # seconds
 GRACE = 3.0  # seconds in which a process that hears of a failure may end by itself
 PHASES = (
@@ -64,6 +66,7 @@ class Together(Callback):
         ) in threading.enumerate():  # Lightning's watch kills the first process before it can say why
             if isinstance(thread, _ChildProcessObserver):
                 thread._child_processes = []
+        outlive_parent()
         threading.Thread(target=self._watch, name="together", daemon=True).start()
 
     def at(self, step: int, phase: int) -> None:

@@ -24,11 +24,12 @@ TOY = ["experiment=toy", "text=hashed_words", "text.dim=12"]
 
 
 def planned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *arguments: str) -> dict[str, Any]:
-    """What imagen-plan writes."""
+    """What imagen-plan writes; of an experiment that is a sweep its last run."""
     file = tmp_path / "plan.json"
     monkeypatch.setattr(sys, "argv", ["imagen-plan", f"plan.json={file}", *arguments])
     program.main()
-    return json.loads(file.read_text())
+    found = json.loads(file.read_text())
+    return found[-1] if isinstance(found, list) else found
 
 
 def meta_stage(*overrides: str) -> Stage:

@@ -65,7 +65,13 @@ def test_settings_are_looked_at_key_for_key() -> None:
 @pytest.mark.parametrize("program", SETTINGS)
 def test_the_settings_of_a_program_are_those_of_its_yaml(program: str) -> None:
     run = ["name=x", "data.train=x"]
-    given = {"train": run, "plan": run, "prepare": ["source=shapes"], "sweep": ["action=status"]}
+    given = {
+        "train": run,
+        "plan": run,
+        "prepare": ["source=shapes"],
+        "sweep": ["action=status"],
+        "suite": ["action=describe"],
+    }
     with initialize_config_module("imagen.conf", version_base="1.3"):
         cfg = compose(program, given.get(program, []))
     for key in OmegaConf.missing_keys(cfg):
