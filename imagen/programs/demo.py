@@ -95,7 +95,13 @@ def main(cfg: DictConfig) -> None:
             f"experiment={experiment}", f"name={run}", f"runs={runs}", f"data.train={shards}", f"seed={cfg.seed}", f"text={cfg.encoder}", *cfg.train,
         )  # fmt: skip
     run_folders = ",".join(str(runs / run) for run in stages)
-    recipe.run("export", release / "cascade.json", "imagen-export", f"run=[{run_folders}]", f"out={release}")
+    advised = {"guidance": list(cfg.sample.guidance), "steps": list(cfg.sample.steps)}
+    recipe.run(
+        "export", release / "cascade.json", "imagen-export", f"run=[{run_folders}]", f"out={release}",
+        *(f"{key}={values}".replace(" ", "") for key, values in advised.items()),
+        f"noise_augmentation={cfg.sample.noise_augmentation}", "sampler=dpmpp", "threshold=dynamic",
+        f"threshold.percentile={cfg.sample.percentile}",
+    )  # fmt: skip
 
     settings = Settings(
         steps=list(cfg.sample.steps),
