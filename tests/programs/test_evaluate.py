@@ -241,3 +241,9 @@ def test_a_dry_run_makes_nothing(called: Any, toy_release: Path, tmp_path: Path)
     assert code == 0
     assert "would make 30 pictures in 3 cells" in out
     assert not (tmp_path / "out").exists()
+
+
+def test_a_share_of_one_is_not_said_to_be_sure(run: Run, real: Path) -> None:
+    """Ten right of ten: Wilson's interval, and not the bootstrap's, which would be a point."""
+    low, high = run(f"images={real}")["metrics"]["shapes.scene"]["interval"]
+    assert (low, high) == pytest.approx((10 / (10 + 1.96**2), 1), abs=1e-3)

@@ -14,6 +14,7 @@ from imagen.evaluation.protocols.makers import Maker
 from imagen.evaluation.protocols.measures import Measures
 from imagen.evaluation.protocols.protocol import Evaluated
 from imagen.evaluation.protocols.wanted import Wanted, digest
+from imagen.evaluation.suites.sizes import wilson
 from imagen.files import read_json, write_text
 
 FORMAT = 1
@@ -120,7 +121,9 @@ def means(
             continue
         prompts, values = zip(*there)
         spread = None
-        if len(set(prompts)) > 1:
+        if set(values) <= {0.0, 1.0} and len(set(prompts)) == len(prompts):
+            spread = list(wilson(fmean(values), len(values)))  # where all are right a bootstrap would be sure
+        elif len(set(prompts)) > 1:
             sure = bootstrap(values, groups=prompts, resamples=resamples, seed=seed)
             spread = [sure.low, sure.high]
         note = fewer(name, len(rows), asked) or ""

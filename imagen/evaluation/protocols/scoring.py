@@ -116,22 +116,22 @@ def read_features(path: Path, identity: Mapping[str, str]) -> Tensor | None:
 
 
 class Drift:
-    """What super-resolution makes of its low-resolution input, of each stage that has one: "STAGE.color", how far a picture's mean
-    colors moved (0 none, 1: black became white); "STAGE.psnr", decibels between the input and the picture brought down to it."""
+    """What super-resolution makes of its low-resolution input, for each resolution that it goes to: "64.color", how far a picture's mean
+    colors moved (0 none, 1: black became white); "64.psnr", decibels between the input and the picture brought down to it."""
 
     name, key = "drift", {"drift": "area averages against the stage before"}
 
     def __call__(self, made: Made) -> list[dict[str, float | None]]:
         """See `Scorer`. ValueError where there is no stage before the last."""
-        chain = [*made.before.items(), ("last", made.last)]
+        chain = [*made.before.values(), made.last]
         if len(chain) < 2:
             raise ValueError("metrics=[drift]: these pictures have no low-resolution input; leave it out")
         found: list[dict[str, float | None]] = [{} for _ in made.rows]
-        for (_, low), (name, high) in itertools.pairwise(chain):
+        for low, high in itertools.pairwise(chain):
             small, large = (torch.from_numpy(p.copy()).permute(0, 3, 1, 2).float() / 255 for p in (low, high))
             down = torch.nn.functional.adaptive_avg_pool2d(large, small.shape[-1])
             moved = (down.mean((2, 3)) - small.mean((2, 3))).abs().mean(1).tolist()
             error = (down - small).square().mean((1, 2, 3)).clamp(min=1e-10)
             for scores, color, psnr in zip(found, moved, (-10 * error.log10()).tolist()):
-                scores |= {f"{name}.color": color, f"{name}.psnr": psnr}
+                scores |= {f"{high.shape[1]}.color": color, f"{high.shape[1]}.psnr": psnr}
         return found

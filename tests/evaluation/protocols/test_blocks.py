@@ -9,6 +9,7 @@ import pytest
 import webdataset as wds
 
 from imagen.evaluation.protocols.blocks import Blocks, Made, digest
+from imagen.evaluation.protocols.scoring import Drift
 from imagen.evaluation.protocols.wanted import Wanted, wanted_of
 
 WANTED = wanted_of([(f"prompt {i}", "", None) for i in range(5)], 0)
@@ -79,3 +80,16 @@ def test_the_digest_is_of_pixels_in_order() -> None:
     assert digest(iter(pictures)) == digest(iter(pictures.copy()))
     assert digest(iter(pictures)) != digest(iter(pictures[::-1]))
     assert digest(iter(pictures)) != digest(iter(pictures.reshape(5, 4, 16, 3)))
+
+
+def test_drift_is_zero_where_a_picture_keeps_its_input_and_known_where_it_does_not() -> None:
+    low = np.random.default_rng(0).integers(60, 180, (2, 4, 4, 3), dtype=np.uint8)
+    high = low.repeat(2, 1).repeat(2, 2)
+    kept = Made(list(WANTED[:2]), high, {"base": low})
+    assert [scores["8.color"] for scores in Drift()(kept)] == [0, 0]
+    assert min(scores["8.psnr"] or 0 for scores in Drift()(kept)) >= 100
+    brighter = Made(list(WANTED[:2]), high + 51, {"base": low})  # a fifth of the range
+    for scores in Drift()(brighter):
+        assert scores == pytest.approx({"8.color": 0.2, "8.psnr": -20 * np.log10(0.2)}, abs=1e-5)
+    with pytest.raises(ValueError, match="no low-resolution input"):
+        Drift()(Made(list(WANTED[:2]), high, {}))
