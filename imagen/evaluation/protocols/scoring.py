@@ -20,9 +20,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from imagen.data.shapes import parse
+from imagen.evaluation.consistency import consistency
 from imagen.evaluation.metrics.features import Extractor, from_extractor
 from imagen.evaluation.protocols.blocks import Made
 from imagen.evaluation.shapes_judge import KEYS, judge, score
+from imagen.evaluation.shapes_samples import from_uint8
 from imagen.files import read_json, shared, write_text
 
 
@@ -116,10 +118,11 @@ def read_features(path: Path, identity: Mapping[str, str]) -> Tensor | None:
 
 
 class Drift:
-    """What super-resolution makes of its low-resolution input, for each resolution that it goes to: "64.color", how far a picture's mean
-    colors moved (0 none, 1: black became white); "64.psnr", decibels between the input and the picture brought down to it."""
+    """What super-resolution makes of its low-resolution input, for each resolution that it goes to (`consistency`): "64.mean.red",
+    how far the mean of a channel moved, and "64.spread.red" its standard deviation, in shares of the full range with their sign;
+    "64.color", the mean of the former without it; "64.psnr", decibels between the input and the picture brought down to it."""
 
-    name, key = "drift", {"drift": "area averages against the stage before"}
+    name, key = "drift", {"drift": "imagen.evaluation.consistency, by area"}
 
     def __call__(self, made: Made) -> list[dict[str, float | None]]:
         """See `Scorer`. ValueError where there is no stage before the last."""
@@ -128,10 +131,11 @@ class Drift:
             raise ValueError("metrics=[drift]: these pictures have no low-resolution input; leave it out")
         found: list[dict[str, float | None]] = [{} for _ in made.rows]
         for low, high in itertools.pairwise(chain):
-            small, large = (torch.from_numpy(p.copy()).permute(0, 3, 1, 2).float() / 255 for p in (low, high))
-            down = torch.nn.functional.adaptive_avg_pool2d(large, small.shape[-1])
-            moved = (down.mean((2, 3)) - small.mean((2, 3))).abs().mean(1).tolist()
-            error = (down - small).square().mean((1, 2, 3)).clamp(min=1e-10)
-            for scores, color, psnr in zip(found, moved, (-10 * error.log10()).tolist()):
-                scores |= {f"{high.shape[1]}.color": color, f"{high.shape[1]}.psnr": psnr}
+            seen, side = consistency(from_uint8(high), from_uint8(low)), high.shape[1]
+            for i, scores in enumerate(found):
+                for what, moved in (("mean", seen.mean_drift[i]), ("spread", seen.spread_drift[i])):
+                    named = zip(("red", "green", "blue"), moved.tolist())
+                    scores |= {f"{side}.{what}.{channel}": value for channel, value in named}
+                scores[f"{side}.color"] = float(seen.mean_drift[i].abs().mean())
+                scores[f"{side}.psnr"] = float(seen.psnr[i])
         return found
