@@ -118,9 +118,8 @@ def submitted(program: str) -> Iterator[None]:
         raise ValueError(
             "launcher=slurm: no sbatch and srun on this machine; call it on a login node, or launcher=local runs the sweep here"
         )
-    logging.getLogger("submitit").setLevel(
-        logging.ERROR
-    )  # each look at the queue, where there is no accounting
+    # each look at the queue, where there is no accounting; submitit sets its own level, and leaves filters
+    logging.getLogger("submitit").addFilter(lambda told: told.levelno >= logging.ERROR)
     sys.stderr.write(
         "the jobs are handed to SLURM, and waited for; Ctrl-C ends the waiting and not the jobs: imagen-sweep status RUNS "
         "says how they are, scancel ends them\n"
