@@ -14,7 +14,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from imagen.checkpoint import ENCODERS, SCHEDULES, load_network, read_release, restore
+from imagen.checkpoint import ENCODERS, SCHEDULES, describe, load_network, read_release, restore
 from imagen.diffusion import Denoiser
 from imagen.sampling import CascadeStage, LowRes, Settings, read_settings, sample_stage
 from imagen.text import Key, TextEncoder, pad
@@ -141,6 +141,15 @@ class Cascade:
         merged = self.defaults | {k: v for k, v in given.items() if v is not None}
         columns = {k: self._spread(k, v, stages) for k, v in merged.items()}
         return [Settings(**{k: column[i] for k, column in columns.items()}) for i in range(len(stages))]
+
+    def described(self, stages: Sequence[CascadeStage], **given: Any) -> dict[str, dict[str, Any]]:
+        """Name of each of `stages` -> its resolution and the settings that it samples with (`settings`), as plain JSON."""
+        used = {}
+        for stage, how in zip(stages, self.settings(stages, **given)):
+            shown = {name: getattr(how, name) for name in Settings.__dataclass_fields__}
+            parts = {name: describe(shown[name]) for name in ("sampler", "threshold")}
+            used[stage.name] = {"resolution": stage.resolution, **shown, **parts}
+        return used
 
     def _spread(self, name: str, value: Any, stages: Sequence[CascadeStage]) -> list[Any]:
         """One value a stage. A list of one for each stage of the cascade serves any part of it."""

@@ -106,9 +106,8 @@ def _share(rank: Rank, given: dict[str, Any]) -> None:
             )
             evaluations.append((cell, maker, made))
         with _telling(given["progress"] and rank.number == 0) as tell:
-            for block in rank.share(
-                len(evaluations[0][2].blocks)
-            ):  # prompts of a block are read once for all cells
+            # cell after cell within a block: its prompts are read once for all of them
+            for block in rank.share(len(evaluations[0][2].blocks)):
                 for _, maker, made in evaluations:
                     made.make_block(rank, block, maker, tell)
             for _, _, made in evaluations:
@@ -117,9 +116,9 @@ def _share(rank: Rank, given: dict[str, Any]) -> None:
                 return
             for _, _, made in evaluations:
                 made.wait(list(measures.parts.extractors), tell)
+        code, seed, times = code_version(), given["seed"], given["bootstrap"]
         for cell, maker, made in evaluations:
             missing_of(made, maker, given)
-            code, seed, times = code_version(), given["seed"], given["bootstrap"]
             found = write_result(made, protocol, wanted, measures, maker, cell, code, seed, times)
             print(in_words(name_of(cell), found["metrics"]))
         if any(cell for cell, _, _ in evaluations):
@@ -183,7 +182,7 @@ def name_of(cell: dict[str, Any]) -> str:
 
 def missing_of(made: Evaluation, maker: Maker, given: dict[str, Any]) -> None:
     """ValueError naming what images= does not have, unless one asks to do without."""
-    missing = made.pictures()["missing"]
+    missing = made.pictures["missing"]
     if not missing or given["missing"] == "skip":
         return
     rows = {row.key: row for row in made.blocks.wanted}

@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from imagen.cascade import Cascade, Progress
-from imagen.checkpoint import INDEX, describe, read_release, sha256
+from imagen.checkpoint import INDEX, read_release, sha256
 from imagen.data.pictures import decode, fit
 from imagen.programs.allocation import keep_large_blocks
 from imagen.programs.build import build, program
@@ -98,12 +98,7 @@ def stages_of(
     stages = cascade.stages
     if picture is not None:
         stages = [stage for stage in stages if stage.lowres and stage.resolution > picture.shape[-1]]
-    used = {}
-    for stage, how in zip(stages, cascade.settings(stages, **settings)):
-        shown = {f.name: getattr(how, f.name) for f in fields(Settings)}
-        parts = {name: describe(shown[name]) for name in ("sampler", "threshold")}
-        used[stage.name] = {"resolution": stage.resolution, **shown, **parts}
-    return used
+    return cascade.described(stages, **settings)
 
 
 def told(

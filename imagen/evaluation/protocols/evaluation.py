@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -116,8 +117,9 @@ class Evaluation:
             found[name] = (torch.cat(made), torch.cat(real) if real else None)
         return found
 
+    @cached_property
     def pictures(self) -> dict[str, Any]:
-        """{"count", "resolution", "sha256"}; and "missing", the keys of those that could not be had."""
+        """Once all are there: {"count", "resolution", "sha256"}; and "missing", the keys of those that could not be had."""
         there: list[str] = []
         sizes: set[int] = set()
 

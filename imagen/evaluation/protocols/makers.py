@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from imagen.cascade import Cascade
-from imagen.checkpoint import INDEX, describe, sha256
+from imagen.checkpoint import INDEX, sha256
 from imagen.data.pictures import decode
 from imagen.data.sources.folder import Folder
 from imagen.data.sources.source import BadPair
@@ -22,7 +22,6 @@ from imagen.evaluation.protocols.blocks import Made
 from imagen.evaluation.protocols.wanted import Wanted
 from imagen.files import printable
 from imagen.grid import to_uint8
-from imagen.sampling import Settings
 
 
 class Maker(Protocol):
@@ -55,7 +54,7 @@ class Release:
             "folder": str(folder),
             "sha256": sha256(folder / INDEX),
         }
-        self.sampling: dict[str, Any] | None = described(self.cascade, settings)
+        self.sampling: dict[str, Any] | None = self.cascade.described(self.cascade.stages, **settings)
 
     def __call__(self, rows: Sequence[Wanted]) -> Made:
         """All of them, by every stage."""
@@ -64,16 +63,6 @@ class Release:
         *before, last = [to_uint8(pictures) for pictures in made]
         names = [stage.name for stage in self.cascade.stages]
         return Made(list(rows), last, dict(zip(names, before)))
-
-
-def described(cascade: Cascade, settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Stage -> the settings that it samples with, those of the release included. Plain JSON."""
-    used = {}
-    for stage, how in zip(cascade.stages, cascade.settings(cascade.stages, **settings)):
-        shown = {name: getattr(how, name) for name in Settings.__dataclass_fields__}
-        parts = {name: describe(shown[name]) for name in ("sampler", "threshold")}
-        used[stage.name] = {"resolution": stage.resolution, **shown, **parts}
-    return used
 
 
 class Images:

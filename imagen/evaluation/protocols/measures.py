@@ -148,7 +148,7 @@ class Measures:
         found = zip(rows, clip_score(images, text).tolist(), _wins(images, text))
         return {row.key: {"clip": score, "clip.wins": won} for row, score, won in found}
 
-    def of_sets(self, features: Features, protocol: str, asked: int, seed: int) -> dict[str, dict[str, Any]]:
+    def of_sets(self, features: Features, asked: int, seed: int) -> dict[str, dict[str, Any]]:
         """Metric -> {"value", "interval": 95 % or None, "n", "note"}; of Frechet distances "NAME.infinity" too, what they tend to
         with more pictures. `asked`: how many the protocol asks for."""
         found: dict[str, dict[str, Any]] = {}

@@ -63,10 +63,11 @@ def write_result(
     resamples: int,
 ) -> dict[str, Any]:
     """per_prompt.jsonl and result.json of one evaluation, whose parts are all there."""
-    pictures = made.pictures()
+    pictures = made.pictures
     if not pictures["count"]:
         raise ValueError(f"{made.folder}: none of the pictures is there; nothing can be scored")
-    rows = [row for row in wanted if row.key not in set(pictures["missing"])]
+    missing = set(pictures["missing"])
+    rows = [row for row in wanted if row.key not in missing]
     scores, features = made.scores(measures.parts), made.features(measures.parts)
     for key, more in measures.of_pairs(rows, features).items():
         scores[key] |= more
@@ -76,7 +77,7 @@ def write_result(
         for category in sorted({row.category for row in rows if row.category})
     }
     found = means(rows, scores, asked, seed, resamples)
-    found |= measures.of_sets(features, protocol.name, asked, seed)
+    found |= measures.of_sets(features, asked, seed)
     suite = protocol.told.get("suite") or {
         "name": protocol.name,
         "version": "",
