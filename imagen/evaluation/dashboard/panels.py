@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from imagen.evaluation.dashboard.runs import Run, number
+from imagen.evaluation.dashboard.runs import Run
+from imagen.evaluation.outside import number
 from imagen.files import printable
 
 PANELS = 200  # on a page

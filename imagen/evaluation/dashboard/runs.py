@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from imagen.evaluation.outside import number, whole_lines
 from imagen.files import printable, read_json
 
 POINTS = 500  # of a curve on the page
 KEYS = 120  # curves of a run
 PREVIEWS = 2000  # of a run
-LINE = 1_000_000  # characters of a line of metrics
 SMALL, PICTURE = 10_000_000, 100_000_000  # bytes
 MARKS = ("config.yaml", "metrics.jsonl", "progress.json")  # one of these makes a folder a run's
 
@@ -113,16 +113,6 @@ def read_run(path: Path, settings: Settings) -> Run:
     return Run(name, given, curves, last, reached, steps, previews, results, updated, problems)
 
 
-def number(value: Any) -> float | None:
-    """A finite number as a float; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return float(value) if math.isfinite(value) else None
-    except OverflowError:
-        return None
-
-
 def thinned(points: list[tuple[float, float]], most: int = POINTS) -> Curve:
     """At most `most` of the points: the first, the last, and of each stretch the lowest and the highest, so that no
     spike is lost."""
@@ -179,7 +169,7 @@ def _read_metrics(file: Path) -> tuple[dict[str, dict[float, float]], int, bool]
     """key -> {step: value}, of a step told twice the later; how many lines are damaged; whether keys were left out."""
     rows: dict[str, dict[float, float]] = defaultdict(dict)
     damaged, left_out = 0, False
-    for line in _lines(file):
+    for line in whole_lines(file):
         try:
             found = json.loads(line)
             step = number(found.pop("step"))
@@ -194,18 +184,6 @@ def _read_metrics(file: Path) -> tuple[dict[str, dict[float, float]], int, bool]
             else:
                 left_out = True
     return dict(rows), damaged, left_out
-
-
-def _lines(file: Path) -> Iterator[str]:
-    """Lines that are not empty; one longer than `LINE` is told as damaged, without being held."""
-    with file.open(encoding="utf-8", errors="replace", newline="\n") as text:
-        while line := text.readline(LINE):
-            if len(line) == LINE and not line.endswith("\n"):
-                while (rest := text.readline(LINE)) and not rest.endswith("\n"):
-                    pass
-                line = "too long\n"
-            if line.strip():
-                yield line
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:

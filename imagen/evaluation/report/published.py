@@ -5,7 +5,8 @@ import json
 import re
 from typing import Any
 
-from imagen.evaluation.report.read import Evaluated, number, text
+from imagen.evaluation.outside import number
+from imagen.evaluation.report.read import Evaluated, text
 
 COUNT, RESOLUTION = 30_000, 256
 WEIGHTS = "6726825d"  # how the sha256 of the Inception network's file of 2015-12-05 begins

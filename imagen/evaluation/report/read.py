@@ -2,7 +2,6 @@
 finite or absent, text is cut, and no path that is written in a file is followed."""
 
 import json
-import math
 import re
 import stat
 from collections.abc import Iterator, Mapping
@@ -10,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from imagen.evaluation.outside import number, whole_lines
 from imagen.files import printable, read_json
 
 FORMAT = 1
 RESULT, TABLE = 10_000_000, 400_000_000  # bytes of result.json and of per_prompt.jsonl
-LINE = 1_000_000  # characters of a line
 METRICS, SETTINGS, SCORES, CATEGORIES = 150, 250, 40, 200  # shown of an evaluation
 ROWS = 200_000  # pictures of an evaluation
 PROMPT = 2000  # characters
@@ -140,16 +139,6 @@ def read_evaluation(folder: Path) -> Evaluated:
     )
 
 
-def number(value: Any) -> float | None:
-    """A finite number as a float; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return float(value) if math.isfinite(value) else None
-    except OverflowError:
-        return None
-
-
 def text(value: object, most: int = 300) -> str:
     """One line of text, cut."""
     return printable(" ".join(str(value)[: 2 * most].split()), most)
@@ -262,7 +251,7 @@ def _rows(folder: Path, problems: list[str]) -> list[Row]:
     damaged = 0
     try:
         regular(file, folder, TABLE)
-        for line in _lines(file):
+        for line in whole_lines(file):
             row = _row(line)
             if row is None or row.key in seen:
                 damaged += 1
@@ -293,15 +282,3 @@ def _row(line: str) -> Row | None:
         return Row(text(prompt, PROMPT), text(found.get("category") or "", 120), whole, key, scores)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
-
-
-def _lines(file: Path) -> Iterator[str]:
-    """Lines that are not empty; one longer than `LINE` is told as damaged, without being held."""
-    with file.open(encoding="utf-8", errors="replace", newline="\n") as opened:
-        while line := opened.readline(LINE):
-            if len(line) == LINE and not line.endswith("\n"):
-                while (rest := opened.readline(LINE)) and not rest.endswith("\n"):
-                    pass
-                line = "too long\n"
-            if line.strip():
-                yield line
