@@ -14,7 +14,7 @@ from imagen.nn.attention import SelfAttention
 from imagen.nn.blocks import ResBlock
 from imagen.nn.embeddings import Conditions, PlaceEmbedding, beside
 from imagen.nn.layers import Norm, at_least, conv, zero
-from imagen.nn.text import TextConditioner, TextContext
+from imagen.nn.text import Conditioning, TextConditioner, TextContext
 
 
 class UNet(nn.Module):
@@ -25,7 +25,7 @@ class UNet(nn.Module):
     themselves and the text. `text_dim`: width D of the text encoder. `lowres`: whether a low-resolution
     picture (B, 3, R, R) is concatenated to z, and its noise level `lowres_logsnr` (B,) added to the time
     embedding (super-resolution). `embed_dim`: E, 4 width when None (not stated in the paper).
-    `places`: whether pixels are told where they are (the paper's are not).
+    `places`: whether pixels are told where they are (the paper's are not). `conditioning`: how the text is read.
     `checkpointing`: blocks are computed again in the backward pass instead of kept. R must divide by
     `downsampling`.
 
@@ -44,6 +44,7 @@ class UNet(nn.Module):
         embed_dim: int | None = None,
         lowres: bool = False,
         places: bool = False,
+        conditioning: Conditioning = "sequence",
         checkpointing: bool = False,
     ) -> None:
         super().__init__()
@@ -71,6 +72,7 @@ class UNet(nn.Module):
             "embed_dim": embed_dim,
             "lowres": lowres,
             "places": places,
+            "conditioning": conditioning,
             "checkpointing": checkpointing,
         }
         self.text_dim, self.checkpointing = text_dim, checkpointing
@@ -110,7 +112,7 @@ class UNet(nn.Module):
                 self.up.append(block(channels, channels, resample="up"))
         self.norm = Norm(channels)
         self.out = zero(conv(channels, 3))
-        self.text = TextConditioner(text_dim, embed_dim, text_layers)
+        self.text = TextConditioner(text_dim, embed_dim, text_layers, conditioning)
 
     def forward(
         self,

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from imagen.nn.attention import CrossAttention, SelfAttention, attend, picture_of, tokens_of
-from imagen.nn.text import AttentionPooling, TextConditioner
+from imagen.nn.text import AttentionPooling, MeanPooling, TextConditioner
 
 CHANNELS, HEADS, HEAD, LENGTH = 12, 3, 4, 5
 
@@ -78,6 +78,28 @@ def test_pooling_of_one_token_is_its_value():
     mask[0, 2] = True
     value = pooling.key_value(tokens[:, 2]).chunk(2, dim=-1)[1]
     torch.testing.assert_close(pooling(tokens, mask), pooling.out(value))
+
+
+def test_pooling_by_the_mean_counts_what_is_there():
+    torch.manual_seed(0)
+    pooling = MeanPooling(CHANNELS, 32).double()
+    tokens = torch.randn(1, LENGTH, CHANNELS, dtype=torch.float64)
+    mask = torch.zeros(1, LENGTH, dtype=torch.bool)
+    mask[0, 1:3] = True
+    torch.testing.assert_close(pooling(tokens, mask), pooling.out(tokens[:, 1:3].mean(1)))
+
+
+@pytest.mark.parametrize("conditioning", ["attention_pooling", "mean_pooling"])
+def test_pooled_text_is_read_in_the_embedding_alone(conditioning):
+    text = TextConditioner(CHANNELS, 32, [(HEADS, HEAD)], conditioning)
+    context = text(torch.randn(2, LENGTH, CHANNELS), torch.ones(2, LENGTH, dtype=torch.bool))
+    assert context.keys_values[0][0].shape == (2, HEADS, 0, HEAD)
+    assert context.mask.shape == (2, 0)
+
+
+def test_an_unknown_conditioning_is_named():
+    with pytest.raises(ValueError, match="conditioning='max_pooling' is none of sequence"):
+        TextConditioner(CHANNELS, 32, [], "max_pooling")  # pyright: ignore[reportArgumentType]
 
 
 def test_text_is_normalised():

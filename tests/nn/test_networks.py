@@ -15,6 +15,12 @@ MAKERS = {
     "base_sr": lambda **kw: UNet(
         TEXT_DIM, 16, [1, 2], 1, [True, False], head_channels=8, embed_dim=40, lowres=True, **kw
     ),
+    "base_pooled": lambda **kw: UNet(
+        TEXT_DIM, 16, [1, 2], 1, [False, True], head_channels=16, conditioning="attention_pooling", **kw
+    ),
+    "base_mean": lambda **kw: UNet(
+        TEXT_DIM, 16, [1, 2], 1, [False, True], head_channels=16, conditioning="mean_pooling", **kw
+    ),
     "sr_self": lambda **kw: EfficientUNet(TEXT_DIM, [8, 16], [1, 2], ["none", "self"], heads=2, **kw),
     "sr_cross": lambda **kw: EfficientUNet(TEXT_DIM, [8, 16], [1, 2], ["none", "cross"], heads=2, **kw),
 }
@@ -37,7 +43,7 @@ def inputs(kind: str, size=(8, 16), batch: int = 2) -> dict[str, Tensor]:
         "z": torch.randn(batch, 3, *size, generator=generator),
         "logsnr": torch.linspace(-8, 8, batch),
     }
-    if kind != "base":
+    if kind in ("base_sr", "sr_self", "sr_cross"):
         tensors["lowres"] = torch.randn(batch, 3, *size, generator=generator)
         tensors["lowres_logsnr"] = torch.linspace(3, -3, batch)
     return tensors

@@ -24,6 +24,8 @@ def pinned(folder: Path, request: Mapping[str, Any]) -> None:
     """Write what the pictures of `folder` are of; ValueError naming what differs when they are of something else. A folder lies
     where it lies: its path is no part of it, its content's hash is."""
     path, plain = folder / "request.json", json.loads(json.dumps(request))
+    # looked at before the request is: another process may begin here meanwhile, and writes the request before anything else
+    others = [p.name for p in folder.iterdir() if not p.name.startswith(".")] if folder.is_dir() else []
     if path.is_file():
         there = read_json(path, "give a new folder as out=")
         differing = [key for key in plain if comparable(there.get(key)) != comparable(plain[key])]
@@ -32,7 +34,7 @@ def pinned(folder: Path, request: Mapping[str, Any]) -> None:
                 f"out={folder}: its pictures are of another {' and '.join(differing)}; give a new folder, or the same settings"
             )
         return
-    if folder.is_dir() and any(not p.name.startswith(".") for p in folder.iterdir() if p.name not in OURS):
+    if set(others) - OURS:
         raise ValueError(f"out={folder}: holds other files; give a new folder")
     write_text(path, json.dumps(plain, indent=1, ensure_ascii=False) + "\n")
 

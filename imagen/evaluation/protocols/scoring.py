@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -26,6 +27,8 @@ from imagen.evaluation.protocols.blocks import Made
 from imagen.evaluation.shapes_judge import KEYS, judge, score
 from imagen.evaluation.shapes_samples import from_uint8
 from imagen.files import read_json, shared, write_text
+
+BOUND = ("color", "count", "relation")
 
 
 class Scorer(Protocol):
@@ -40,9 +43,13 @@ class Scorer(Protocol):
 
 
 class ShapesJudge:
-    """The judge of drawn scenes: 1.0 where a picture has what its prompt asks for, 0.0 where not."""
+    """The judge of drawn scenes: 1.0 where a picture has what its prompt asks for, 0.0 where not. "bound": color, count and
+    relation together, which can be told of pictures too small for shapes. Those below 32 pixels are enlarged for it."""
 
-    name, key = "shapes", {"judge": "imagen.evaluation.shapes_judge"}
+    name, key = (
+        "shapes",
+        {"judge": "imagen.evaluation.shapes_judge", "smaller than 32": "enlarged to 64, bicubic"},
+    )
 
     def __call__(self, made: Made) -> list[dict[str, float | None]]:
         """See `Scorer`. ValueError for a prompt that is none of the drawn world."""
@@ -54,9 +61,17 @@ class ShapesJudge:
                 raise ValueError(
                     f"metrics=[shapes]: the judge knows only prompts of the drawn world, and not {row.prompt!r:.80}; leave it out"
                 ) from None
-            verdict = score(judge(picture), asked)
-            found.append({key: None if (right := verdict[key]) is None else float(right) for key in KEYS})
+            verdict = score(judge(seen_large(picture)), asked)
+            scores = {key: None if (right := verdict[key]) is None else float(right) for key in KEYS}
+            found.append({**scores, "bound": float(all(verdict[key] is not False for key in BOUND))})
         return found
+
+
+def seen_large(picture: np.ndarray) -> np.ndarray:
+    """(R, R, 3) uint8, enlarged to 64 where the judge would see too little."""
+    if len(picture) >= 32:
+        return picture
+    return np.asarray(Image.fromarray(picture).resize((64, 64), Image.Resampling.BICUBIC))
 
 
 def scores_of(path: Path, made: Made, scorers: Sequence[Scorer]) -> dict[str, dict[str, float | None]]:
