@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from imagen.evaluation.protocols.evaluation import Evaluation, Tell, refused_size
-from imagen.evaluation.protocols.makers import Diffusers, Images, Maker, Release
+from imagen.evaluation.protocols.makers import Diffusers, Enlarged, Images, Maker, Release
 from imagen.evaluation.protocols.measures import Measures, Weights
+from imagen.evaluation.protocols.protocol import Evaluated
 from imagen.evaluation.protocols.ranks import Rank, run_on
 from imagen.evaluation.protocols.results import pinned, write_fronts, write_result
 from imagen.files import locked
@@ -42,7 +44,8 @@ def main(cfg: DictConfig) -> None:
             f"{' and '.join(f'{name}={given[name]}' for name in who) or 'no pictures'}: give one of release=FOLDER, images=FOLDER "
             "and pipeline=FOLDER generator=diffusers"
         )
-    if (given["generator"] == "diffusers") != (who == ["pipeline"]):
+    goes = {"release": ["release", "images"], "enlarge": ["release"], "diffusers": ["pipeline"]}
+    if who[0] not in goes[given["generator"]]:
         raise ValueError(f"generator={given['generator']} and {who[0]}={given[who[0]]} do not go together")
     cells_of(given)
     try:
@@ -77,9 +80,11 @@ def _share(rank: Rank, given: dict[str, Any]) -> None:
     out = Path(given["out"])
     if rank.device == "cpu":
         keep_large_blocks()
-    makers = list(makers_of(given, rank.device))
+    if given["generator"] == "enlarge":
+        protocol.originals(wanted[:1], 8)  # refuses, where there are none, before anything is made
+    makers = list(makers_of(given, protocol, rank.device))
     for _, maker in makers:
-        side = maker.cascade.stages[-1].resolution if isinstance(maker, Release) else None
+        side = maker.cascade.stages[-1].resolution if isinstance(maker, Release | Enlarged) else None
         if side and protocol.resolution and side != protocol.resolution:
             raise ValueError(refused_size(side, protocol.resolution))
     reference = protocol.reference() if measures.parts.extractors else None
@@ -140,7 +145,9 @@ def cells_of(given: dict[str, Any]) -> list[dict[str, Any]]:
     return [dict(zip(swept, values)) for values in itertools.product(*swept.values())]
 
 
-def makers_of(given: dict[str, Any], device: str) -> Iterator[tuple[dict[str, Any], Maker]]:
+def makers_of(
+    given: dict[str, Any], protocol: Evaluated, device: str
+) -> Iterator[tuple[dict[str, Any], Maker]]:
     """(what is swept, who makes the pictures) of each cell."""
     if given["images"] is not None:
         yield {}, Images(Path(given["images"]))
@@ -150,12 +157,13 @@ def makers_of(given: dict[str, Any], device: str) -> Iterator[tuple[dict[str, An
         yield {}, Diffusers(Path(given["pipeline"]), device, **how)
         return
     cascade = None
+    make = Release if given["generator"] == "release" else partial(Enlarged, originals=protocol.originals)
     for cell in cells_of(given):
         plain = {f.name: given.get(f.name) for f in fields(Settings) if f.name not in PARTS}
         plain |= {name: value for name, value in cell.items() if name not in PARTS}
         parts = {name: _part(name, cell.get(name), given.get(name)) for name in PARTS}
         settings = {**read_settings(plain, "settings"), **parts}
-        maker = Release(Path(given["release"]), settings, device, given["batch_size"], cascade)
+        maker = make(Path(given["release"]), settings, device, given["batch_size"], cascade)
         if cascade is None:
             cascade = maker.cascade
             cascade.encoder = Remembered(cascade.encoder)  # pyright: ignore[reportAttributeAccessIssue]

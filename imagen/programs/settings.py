@@ -207,7 +207,7 @@ class Evaluate(Sampling):
     release: Local | None
     images: Local | None
     pipeline: Local | None
-    generator: Literal["release", "diffusers"]
+    generator: Literal["release", "enlarge", "diffusers"]
     out: Local
     count: Count | None
     seed: int

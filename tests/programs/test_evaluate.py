@@ -14,11 +14,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from imagen.cascade import Cascade
+from imagen.conditioning import downsample
 from imagen.data.shapes import draw
 from imagen.data.shapes.prompts import prompts
+from imagen.evaluation.protocols.blocks import Blocks
+from imagen.evaluation.protocols.protocol import Drawn
+from imagen.evaluation.shapes_samples import from_uint8
+from imagen.grid import to_uint8
 from imagen.programs import evaluate as program
 
 Run = Callable[..., dict[str, Any]]
+SUITE = Path(__file__).with_name("two_prompts.csv")
 ASKED = ["protocol=shapes", "count=10", "block=4", "progress=false", "devices=[cpu]"]
 
 
@@ -195,6 +202,24 @@ def test_a_sweep_is_a_folder_of_each_setting(
     assert cell["metrics"] == alone["metrics"]
 
 
+def test_real_pictures_are_enlarged(run: Run, toy_release: Path, tmp_path: Path) -> None:
+    """Super-resolution alone: its input is what the prompt's real picture is at 8 x 8, its output what `upscale` makes of that."""
+    result = run("generator=enlarge", "metrics=[pixels,drift]", "guidance=1")
+    assert result["source"]["lowres"] == "real pictures at 8"
+    assert set(result["sampling"]) == {"sr16"}
+    assert result["metrics"]["pixels"]["value"] > 0
+    suite = prompts("test", 0, 10, 1.0)
+    blocks = Blocks(tmp_path / "out/pictures", Drawn("test", 256, [], None).wanted(10, 0), 4)
+    made = blocks.read(0)
+    assert list(made.before) == ["lowres"]
+    real = from_uint8(np.stack([draw(scene, 16) for _, scene, _ in suite[:4]]))
+    low = downsample(real, 8)
+    assert np.array_equal(made.before["lowres"], to_uint8(low))
+    seeds = [row.seed for row in blocks.rows(0)]
+    (expected,) = Cascade.load(toy_release).upscale(low, [p for p, _, _ in suite[:4]], seeds, guidance=1)
+    assert np.array_equal(made.last, to_uint8(expected))
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -206,6 +231,7 @@ def test_a_sweep_is_a_folder_of_each_setting(
         (["count=1000000"], "more than"),
         (["images=/none"], "give one of release=FOLDER, images=FOLDER"),
         (["generator=diffusers"], "do not go together"),
+        (["generator=enlarge", "protocol=prompts", f"protocol.path={SUITE}"], "no real pictures to enlarge"),
         (["sweep.guidance=2"], "give a list"),
         (["sweep.colour=[1]"], "no such setting in sweep"),
         (["sweep.threshold=[hard]"], "choose from dynamic, none, static"),

@@ -4,7 +4,7 @@ pictures lie in a folder.
 
 import inspect
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,12 +14,14 @@ from torch import Tensor
 
 from imagen.cascade import Cascade
 from imagen.checkpoint import INDEX, sha256
+from imagen.conditioning import downsample
 from imagen.data.pictures import decode
 from imagen.data.sources.folder import Folder
 from imagen.data.sources.source import BadPair
 from imagen.data.sources.table import Table
 from imagen.evaluation.protocols.blocks import Made
 from imagen.evaluation.protocols.wanted import Wanted
+from imagen.evaluation.shapes_samples import from_uint8
 from imagen.files import printable
 from imagen.grid import to_uint8
 
@@ -62,6 +64,53 @@ class Release:
         made = self.cascade.sample(prompts, seeds, batch_size=self.batch_size, **self.settings)
         *before, last = [to_uint8(pictures) for pictures in made]
         names = [stage.name for stage in self.cascade.stages]
+        return Made(list(rows), last, dict(zip(names, before)))
+
+
+Originals = Callable[[Sequence[Wanted], int], np.ndarray]
+"""Rows, side R -> the real picture of each, (n, R, R, 3) uint8."""
+
+
+class Enlarged:
+    """The super-resolution stages of a release folder alone: the real picture of each prompt (`originals`), made as small as their
+    first one's input, enlarged again. What they lose or add is their own, and no base stage's. Else as `Release`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: dict[str, Any],
+        device: str = "cpu",
+        batch_size: int = 16,
+        cascade: Cascade | None = None,
+        *,
+        originals: Originals,
+    ) -> None:
+        self.cascade = cascade or Cascade.load(folder, device=device)
+        self.stages = [stage for stage in self.cascade.stages if stage.lowres]
+        if not self.stages:
+            raise ValueError(
+                f"generator=enlarge: {folder} has a base stage alone; give a release with a super-resolution stage"
+            )
+        self.settings, self.batch_size, self.originals = settings, batch_size, originals
+        first = self.stages[0].lowres
+        assert first is not None
+        self.low = first.resolution
+        self.source: dict[str, Any] = {
+            "kind": "enlarge",
+            "folder": str(folder),
+            "sha256": sha256(folder / INDEX),
+            "lowres": f"real pictures at {self.low}",
+        }
+        self.sampling: dict[str, Any] | None = self.cascade.described(self.stages, **settings)
+
+    def __call__(self, rows: Sequence[Wanted]) -> Made:
+        """All of them, by every super-resolution stage; `Made.before` begins with their input, "lowres"."""
+        prompts, seeds = [row.prompt for row in rows], [row.seed for row in rows]
+        real = from_uint8(self.originals(rows, self.stages[-1].resolution))
+        low = downsample(real, self.low)
+        made = self.cascade.upscale(low, prompts, seeds, batch_size=self.batch_size, **self.settings)
+        *before, last = [to_uint8(pictures) for pictures in [low, *made]]
+        names = ["lowres", *(stage.name for stage in self.stages)]
         return Made(list(rows), last, dict(zip(names, before)))
 
 

@@ -54,6 +54,10 @@ class Evaluated(Protocol):
         """What they are compared with, where the protocol has that."""
         ...
 
+    def originals(self, rows: Sequence[Wanted], resolution: int) -> np.ndarray:
+        """The real picture of each, (n, R, R, 3) uint8. ValueError where the protocol has none."""
+        ...
+
 
 class Photographs:
     """All pictures of a source, the middle square, resized with antialiased bicubic."""
@@ -110,7 +114,7 @@ class Captions:
             key=lambda place: mix("prompts", seed, *place),
         )
         found: list[str] = []
-        seen: set[str] = set()
+        self._places: dict[str, tuple[str, int]] = {}
         turn, more = 0, True
         while len(found) < count and more:
             more = False
@@ -122,8 +126,8 @@ class Captions:
                 if len(captions) <= turn:
                     continue
                 chosen = sorted(captions, key=lambda caption: mix("caption", seed, caption))[turn]
-                if chosen not in seen:
-                    seen.add(chosen)
+                if chosen not in self._places:
+                    self._places[chosen] = split, row
                     found.append(chosen)
             turn += 1
         if len(found) < count:
@@ -142,6 +146,17 @@ class Captions:
     def reference(self) -> Photographs:
         """See `Evaluated`."""
         return Photographs(self.source)
+
+    def originals(self, rows: Sequence[Wanted], resolution: int) -> np.ndarray:
+        """See `Evaluated`: the photograph that a caption is of. ValueError naming one that cannot be read."""
+        found = []
+        for row in rows:
+            split, place = self._places[row.prompt]
+            try:
+                found.append(fit(decode(self.source.pair(split, place).image, resolution), resolution))
+            except BadPair as error:
+                raise ValueError(f"the photograph of {row.prompt!r:.60} cannot be read: {error}") from None
+        return np.stack(found)
 
 
 class Suite:
@@ -178,6 +193,12 @@ class Suite:
         """See `Evaluated`."""
         return None
 
+    def originals(self, rows: Sequence[Wanted], resolution: int) -> np.ndarray:
+        """See `Evaluated`."""
+        raise ValueError(
+            "generator=enlarge: a suite of prompts has no real pictures to enlarge; use protocol=shapes, coco10k or coco30k"
+        )
+
 
 MOST = 20_000  # drawn prompts, which are looked for one by one
 
@@ -208,11 +229,16 @@ class Drawn:
             raise ValueError(f"count={count}: more than the {MOST:,} that are drawn here; give fewer")
         self._seed, self._asked = seed, count
         suite = prompts(self.split, seed, count, self.reading_order)
+        self._scenes = [scene for _, scene, _ in suite]
         return wanted_of([(caption, category, asdict(scene)) for caption, scene, category in suite], seed)
 
     def reference(self) -> "DrawnPictures":
         """See `Evaluated`."""
         return DrawnPictures(self.split, self._seed, self._asked, self.reading_order)
+
+    def originals(self, rows: Sequence[Wanted], resolution: int) -> np.ndarray:
+        """See `Evaluated`."""
+        return np.stack([draw(self._scenes[row.index], resolution) for row in rows])
 
 
 class DrawnPictures:

@@ -46,6 +46,14 @@ def test_captions_are_drawn_at_random_one_of_each_picture_first(photographs: Pat
         protocol.wanted(49, 0)
 
 
+def test_the_original_of_a_caption_is_its_photograph(photographs: Path) -> None:
+    protocol = Captions(Table(photographs), "coco10k", 10_000, ["fid"], resolution=16)
+    rows = protocol.wanted(30, seed=0)
+    every = protocol.reference().pictures(0, 24, 16)
+    for row, picture in zip(rows, protocol.originals(rows, 16)):
+        assert np.array_equal(picture, every[int(row.prompt.split()[-1])])
+
+
 def test_the_reference_is_every_photograph_in_its_middle_square(photographs: Path) -> None:
     reference = Photographs(Table(photographs))
     assert len(reference) == 24
