@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -157,17 +156,16 @@ def makers_of(
         yield {}, Diffusers(Path(given["pipeline"]), device, **how)
         return
     cascade = None
-    make = Release if given["generator"] == "release" else partial(Enlarged, originals=protocol.originals)
     for cell in cells_of(given):
         plain = {f.name: given.get(f.name) for f in fields(Settings) if f.name not in PARTS}
         plain |= {name: value for name, value in cell.items() if name not in PARTS}
         parts = {name: _part(name, cell.get(name), given.get(name)) for name in PARTS}
         settings = {**read_settings(plain, "settings"), **parts}
-        maker = make(Path(given["release"]), settings, device, given["batch_size"], cascade)
+        maker = Release(Path(given["release"]), settings, device, given["batch_size"], cascade)
         if cascade is None:
             cascade = maker.cascade
             cascade.encoder = Remembered(cascade.encoder)  # pyright: ignore[reportAttributeAccessIssue]
-        yield cell, maker
+        yield cell, Enlarged(maker, protocol.originals) if given["generator"] == "enlarge" else maker
 
 
 def _part(name: str, swept: str | None, given: Any) -> Any:

@@ -72,36 +72,25 @@ Originals = Callable[[Sequence[Wanted], int], np.ndarray]
 
 
 class Enlarged:
-    """The super-resolution stages of a release folder alone: the real picture of each prompt (`originals`), made as small as their
-    first one's input, enlarged again. What they lose or add is their own, and no base stage's. Else as `Release`."""
+    """The super-resolution stages of a `release` alone: the real picture of each prompt (`originals`), made as small as their
+    first one's input, enlarged again. What they lose or add is their own, and no base stage's."""
 
-    def __init__(
-        self,
-        folder: Path,
-        settings: dict[str, Any],
-        device: str = "cpu",
-        batch_size: int = 16,
-        cascade: Cascade | None = None,
-        *,
-        originals: Originals,
-    ) -> None:
-        self.cascade = cascade or Cascade.load(folder, device=device)
+    def __init__(self, release: Release, originals: Originals) -> None:
+        self.cascade, self.settings, self.batch_size = release.cascade, release.settings, release.batch_size
+        self.originals = originals
         self.stages = [stage for stage in self.cascade.stages if stage.lowres]
-        if not self.stages:
+        first = self.stages[0].lowres if self.stages else None
+        if first is None:
             raise ValueError(
-                f"generator=enlarge: {folder} has a base stage alone; give a release with a super-resolution stage"
+                f"generator=enlarge: {release.source['folder']} has a base stage alone; give a release with a super-resolution stage"
             )
-        self.settings, self.batch_size, self.originals = settings, batch_size, originals
-        first = self.stages[0].lowres
-        assert first is not None
         self.low = first.resolution
         self.source: dict[str, Any] = {
+            **release.source,
             "kind": "enlarge",
-            "folder": str(folder),
-            "sha256": sha256(folder / INDEX),
             "lowres": f"real pictures at {self.low}",
         }
-        self.sampling: dict[str, Any] | None = self.cascade.described(self.stages, **settings)
+        self.sampling: dict[str, Any] | None = self.cascade.described(self.stages, **self.settings)
 
     def __call__(self, rows: Sequence[Wanted]) -> Made:
         """All of them, by every super-resolution stage; `Made.before` begins with their input, "lowres"."""
