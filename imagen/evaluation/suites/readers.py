@@ -221,6 +221,10 @@ def _of_cells(path: Path, text: str, delimiter: str) -> Table:
             f"{path}: line {reader.line_num} cannot be read ({error}); look at its quotation marks"
         ) from None
     header = [name.casefold() for name in rows.pop(0)[1]]
+    # a spreadsheet's csv has columns without a name, in which nothing stands
+    every = [header, *(cells for _, cells in rows)]
+    width = max((i + 1 for cells in every for i, cell in enumerate(cells) if cell), default=0)
+    header, rows = header[:width], [(line, cells[:width]) for line, cells in rows]
     for name, times in Counter(header).items():
         if times > 1:
             raise ValueError(f"{path}: has {times} columns {printable(name, 60)!r}; rename all but one")

@@ -94,6 +94,15 @@ def test_lists_of_t2i_compbench_go_by_their_names(tmp_path: Path) -> None:
     assert read_suite(saved(tmp_path, "mine.txt", "a cat\na dog")).categories == {"all": 2}
 
 
+def test_empty_columns_of_a_spreadsheet_are_none(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('"Prompts","Category","",""\n"A red car.","Colors","",""\n')
+    (tmp_path / "b.csv").write_text("prompts,category\nA red car.,Colors\n")
+    assert read_suite(tmp_path / "a.csv").sha256 == read_suite(tmp_path / "b.csv").sha256
+    (tmp_path / "a.csv").write_text('Prompts,Category,\n"A red car.",Colors,new\n')
+    with pytest.raises(ValueError, match="column"):
+        read_suite(tmp_path / "a.csv")
+
+
 def test_ones_own_in_every_format_is_the_same_suite(tmp_path: Path) -> None:
     rows = [
         Prompt('a "cat", two dogs', "Pets", 0.5, "me", ("a", "b"), {"include": [{"class": "cat"}]}),
