@@ -88,13 +88,22 @@ def draw(rows: list[dict[str, Any]], x: str, line: Sequence[str], metrics: Seque
     for panel, metric in zip(panels, metrics):
         for i, (name, there) in enumerate(lines.items()):
             some = [row for row in there if metric in row]
+            front = f"{x}.range" in some[0]  # a measure along x: the line goes as the guidance weight does
             if not words:
-                some.sort(key=lambda row: number(row[x]))
-            at = [places.index(number(row[x])) + 0.08 * i if words else number(row[x]) for row in some]
+                some.sort(key=lambda row: number(row["guidance" if front else x]))
+            for row in some if front else []:
+                panel.annotate(
+                    f"w={row['guidance']}", (row[x], row[metric]), (4, 4), textcoords="offset points", size=8
+                )
+            at = [
+                places.index(number(row[x])) + (0 if x in line else 0.08 * i) if words else number(row[x])
+                for row in some
+            ]
             panel.errorbar(
                 at,
                 [row[metric] for row in some],
                 [row[f"{metric}.range"] for row in some],
+                [row[f"{x}.range"] for row in some] if front else None,
                 label=name,
                 color=COLORS[i % len(COLORS)],
                 marker=MARKS[i % len(MARKS)],
@@ -102,10 +111,16 @@ def draw(rows: list[dict[str, Any]], x: str, line: Sequence[str], metrics: Seque
                 capsize=3,
             )
         less = metric.split(".")[0] in LESS_IS_BETTER
-        panel.set(xlabel=x.replace("_", " "), ylabel=f"{metric} ({'less' if less else 'more'} is better)")
+        panel.set(
+            xlabel=f"{x} (less is better)" if x in LESS_IS_BETTER else x.replace("_", " "),
+            ylabel=f"{metric} ({'less' if less else 'more'} is better)",
+        )
         if words:
+            panel.set_xlim(-0.4, len(places) - 0.6)
             panel.set_xticks(range(len(places)), [str(place).replace("_", "\n") for place in places])
-        elif all(number(row[x]) > 0 for row in rows):
+        elif x in LESS_IS_BETTER:
+            panel.set_xscale("log")
+        elif min(places) > 0:
             panel.set_xscale("log", base=2)
             panel.set_xticks(sorted(places), [f"{place:g}" for place in sorted(places)])
             panel.minorticks_off()
@@ -113,7 +128,7 @@ def draw(rows: list[dict[str, Any]], x: str, line: Sequence[str], metrics: Seque
             min(row.get(metric, 1) for row in rows), 1e-9
         ):
             panel.set_yscale("log")
-    if len(lines) > 1:
+    if len(lines) > 1 and not (words and x in line):
         panels[0].legend(title=" and ".join(line))
     figure.savefig(file, dpi=110)
 
@@ -124,12 +139,14 @@ def main() -> None:
     )
     parser.add_argument("out", type=Path)
     parser.add_argument("evaluations", type=Path, nargs="+", help="folders NAME-sSEED of imagen-evaluate")
-    parser.add_argument("--x", default="name", help="what stands along x: name, guidance, steps, ...")
+    parser.add_argument(
+        "--x", default="name", help="what stands along x: name, guidance, steps, ..., or a measure: a front"
+    )
     parser.add_argument("--line", default="name", help="what a line is of: name,threshold")
     parser.add_argument("--metrics", default="shapes.bound,pixels", help="a panel each: shapes.bound,pixels")
     given = parser.parse_args()
     metrics = given.metrics.split(",")
-    rows = rows_of(given.evaluations, metrics)
+    rows = rows_of(given.evaluations, [*metrics, given.x])
     given.out.mkdir(parents=True, exist_ok=True)
     columns = list(dict.fromkeys(column for row in rows for column in row))
     with (given.out / "results.csv").open("w", newline="") as file:
