@@ -6,7 +6,7 @@ import importlib.resources
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from imagen.evaluation.document import digest, document, plain_json
+from imagen.evaluation.document import digest, document, plain_json, script
 from imagen.evaluation.report import numbers
 from imagen.evaluation.report.cells import sweeps
 from imagen.evaluation.report.matching import Matched, Pair, in_words, lower_is_better, score_names
@@ -28,9 +28,8 @@ def page(
     problems: Sequence[str],
 ) -> str:
     """The whole page. `pairs`: those of `match` that are shown; `pictures`: system by system, key -> thumbnail."""
-    here = importlib.resources.files("imagen.evaluation.report")
-    script = "".join((here / name).read_text(encoding="utf-8") for name in SCRIPTS)
-    style = (here / "page.css").read_text(encoding="utf-8")
+    code = script("imagen.evaluation.report", *SCRIPTS)
+    style = (importlib.resources.files("imagen.evaluation.report") / "page.css").read_text(encoding="utf-8")
     names = [made.name for made in systems]
     blocks = Blocks()
     content = shown(systems, match, pairs, pictures, blocks)
@@ -50,9 +49,9 @@ def page(
         '</main><dialog id="large" aria-labelledby="large-title"></dialog>',
         f'<script type="application/json" id="data">{plain_json(content)}</script>',
         *(f'<script type="text/plain" class="thumbs">{block}</script>' for block in blocks.joined()),
-        f"<script>{script}</script>",
+        f"<script>{code}</script>",
     ]
-    return document(title, body, style, POLICY.replace("SCRIPT", digest(script)))
+    return document(title, body, style, POLICY.replace("SCRIPT", digest(code)))
 
 
 class Blocks:
