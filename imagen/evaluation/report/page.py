@@ -13,6 +13,7 @@ from imagen.evaluation.report.matching import Matched, Pair, in_words, lower_is_
 from imagen.evaluation.report.numbers import escaped
 from imagen.evaluation.report.read import Evaluated
 from imagen.evaluation.report.thumbnails import Thumbnail
+from imagen.evaluation.report.verdicts import differences_part
 
 BLOCK = 50  # thumbnails in a piece of the page that is taken apart at once
 SCRIPTS = ("pieces.js", "gallery.js", "sweeps.js")
@@ -26,14 +27,16 @@ def page(
     pairs: Sequence[Pair],
     pictures: Sequence[Mapping[str, Thumbnail]],
     problems: Sequence[str],
+    hard: str = "",
 ) -> str:
-    """The whole page. `pairs`: those of `match` that are shown; `pictures`: system by system, key -> thumbnail."""
+    """The whole page. `pairs`: those of `match` that are shown; `pictures`: system by system, key -> thumbnail; `hard`: HTML of
+    scores that are weighted by difficulty."""
     code = script("imagen.evaluation.report", *SCRIPTS)
     style = (importlib.resources.files("imagen.evaluation.report") / "page.css").read_text(encoding="utf-8")
     names = [made.name for made in systems]
     blocks = Blocks()
     content = shown(systems, match, pairs, pictures, blocks)
-    parts = [part for part in _parts(systems, match, pairs, content) if part[2]]
+    parts = [part for part in _parts(systems, match, pairs, content, hard) if part[2]]
     title = f"Report: {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}"
     count = f"{len(systems)} evaluation{'' if len(systems) == 1 else 's'}"
     links = "".join(f'<li><a href="#{key}">{escaped(head)}</a></li>' for key, head, _ in parts)
@@ -106,7 +109,7 @@ def shown(
 
 
 def _parts(
-    systems: Sequence[Evaluated], match: Matched, pairs: Sequence[Pair], content: Mapping[str, Any]
+    systems: Sequence[Evaluated], match: Matched, pairs: Sequence[Pair], content: Mapping[str, Any], hard: str
 ) -> list[tuple[str, str, str]]:
     """(id, heading, HTML) of each part; one that there is nothing of is empty."""
     names = list(dict.fromkeys(name for made in systems for name in made.metrics))
@@ -124,7 +127,9 @@ def _parts(
             "Metrics",
             _numbers("Value, interval of 95 %, and n, the number of pictures", "", others, systems),
         ),
+        ("differences", "Differences", differences_part(match, [made.name for made in systems])),
         ("categories", "By category", numbers.by_category(systems)),
+        ("difficulty", "Weighted by difficulty", hard),
         (
             "fronts",
             "Fronts",
