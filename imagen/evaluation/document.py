@@ -1,8 +1,10 @@
-"""What all self-contained HTML pages have: their frame, their style, tables. Fast to import: no torch."""
+"""What all self-contained HTML pages have: their frame, their style, tables, the script that they draw with. Fast to import: no
+torch."""
 
 import base64
 import hashlib
 import html
+import importlib.resources
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -43,6 +45,13 @@ def document(title: str, parts: Sequence[str], style: str = "", policy: str = ""
         f'<!doctype html><html lang="en"><head><meta charset="utf-8">{meta}<meta name="viewport" content="width=device-width">'
         f"<title>{html.escape(title)}</title><style>{css}</style></head><body>{''.join(parts)}</body></html>\n"
     )
+
+
+def script(package: str, *names: str) -> str:
+    """One script: document.js, which the scripts of pages share, and after it the files `names` of `package`."""
+    shared = importlib.resources.files("imagen.evaluation") / "document.js"
+    files = [shared, *(importlib.resources.files(package) / name for name in names)]
+    return "".join(file.read_text(encoding="utf-8") for file in files)
 
 
 def digest(inline: str) -> str:

@@ -22,7 +22,8 @@ def report(cfg: DictConfig) -> None:
     if not folders:
         raise ValueError("no folder: give those of evaluations, imagen-report FOLDER... out=FILE.html")
     refuse_place(out)
-    found = write_report(folders, out, cfg.pictures, cfg.side)
+    difficulty = None if cfg.difficulty is None else Path(cfg.difficulty)
+    found = write_report(folders, out, cfg.pictures, cfg.side, difficulty)
     for problem in found.problems:
         sys.stderr.write(f"{plain(problem)}\n")
     count = f"{found.evaluations} evaluation{'' if found.evaluations == 1 else 's'}"
@@ -40,7 +41,7 @@ def spelled_out(words: Sequence[str]) -> list[str]:
     folders, found = [], []
     after_option = False
     for word in words:
-        if after_option or re.match(r"-|\+*(folders|out|pictures|side|hydra[\w.]*)=", word):
+        if after_option or re.match(r"-|\+*(folders|out|pictures|side|difficulty|hydra[\w.]*)=", word):
             after_option = word in (
                 "--cfg",
                 "-c",

@@ -108,6 +108,7 @@ class Report(TypedDict):
     out: Local
     pictures: Annotated[int, Rule("a whole number from 1 to 100000", lambda n: 1 <= n <= 100_000)]
     side: Annotated[int, Rule("a whole number from 16 to 512", lambda n: 16 <= n <= 512)]
+    difficulty: Local | None
 
 
 class Train(TypedDict):

@@ -143,6 +143,51 @@ def test_nothing_in_common_is_said(called: Called, evaluated: Made, two: Path, t
     assert "have no prompt and seed in common" in (tmp_path / "report.html").read_text()
 
 
+def scored(folder: Path, scores: dict[str, list[float]]) -> Path:
+    """The evaluation with these scores of its pictures instead."""
+    lines = [json.loads(line) for line in (folder / "per_prompt.jsonl").read_text().splitlines()]
+    for i, line in enumerate(lines):
+        line["scores"] = {name: values[i] for name, values in scores.items()}
+    (folder / "per_prompt.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def right(evaluated: Made, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Evaluations `half` and `most`, judged right or wrong, on the same prompts; and difficulties of these."""
+    folder, rows = tmp_path_factory.mktemp("right"), rows_of(24)
+    for name, wrong in (("half", 12), ("most", 3)):
+        scores = {"color": [1.0] * 24, "scene": [0.0] * wrong + [1.0] * (24 - wrong)}
+        scored(evaluated(folder / name, rows), scores)
+    lines = [f"{prompt},{(12 - i) / 4}" for i, (prompt, _, _) in enumerate(rows)]
+    (folder / "hard.csv").write_text("\n".join(["prompt,difficulty", *lines]))
+    return folder
+
+
+def test_differences_and_difficulty(called: Called, tags: Tags, right: Path, tmp_path: Path) -> None:
+    words = [f"{right}/half", f"{right}/most", "out=report.html"]
+    assert called(report.main, *words)[0] == 0
+    text = (tmp_path / "report.html").read_text()
+    assert tags(text)
+    assert "most is higher by 0.38 [0." in text
+    assert "The same on every prompt: color." in text
+    assert 'id="difficulty"' not in text
+    code, _, err = called(report.main, *words, f"difficulty={right}/hard.csv")
+    assert (code, said(err)) == (0, [])
+    text = (tmp_path / "report.html").read_text()
+    assert {"difficulty", "differences"} <= {a["id"] for _, a in tags(text) if "id" in a}
+    assert "<bdi>ability</bdi>" in text
+    (tmp_path / "else.csv").write_text("prompt,difficulty\ncat,1")
+    for name, line in {
+        f"{right}/none.csv": f"error: difficulty={right}/none.csv: there is no such file",
+        "else.csv": "error: difficulty=else.csv: has none of the 24 prompts of the evaluations; give the suite",
+    }.items():
+        code, _, err = called(report.main, *words[:2], "out=none.html", f"difficulty={name}")
+        assert code == 2
+        assert said(err)[0].startswith(line)
+    assert not (tmp_path / "none.html").exists()
+
+
 def test_of_many_some(called: Called, two: Path, tmp_path: Path) -> None:
     code, out, _ = called(report.main, f"{two}/ours", "out=report.html", "pictures=5", "side=16")
     assert (code, out.split(",")[1]) == (0, " 5 pictures")
@@ -298,6 +343,27 @@ def test_the_gallery_in_a_browser(browser: Any, called: Called, two: Path, tmp_p
     assert strips.locator(".chosen").all_text_contents()[:4] == ["1.1", "1", "0.9", "0.8"]
     page.locator("#extreme-score").select_option("1")
     assert strips.locator("h4").first.text_content() == "Best (lowest)"
+    assert wrong == []
+
+
+def test_ties_are_said_in_a_browser(browser: Any, called: Called, right: Path, tmp_path: Path) -> None:
+    assert called(report.main, f"{right}/half", f"{right}/most", "out=report.html")[0] == 0
+    page, wrong = opened(browser, tmp_path / "report.html", viewport={"width": 1280, "height": 900})
+    assert page.locator("#score option").all_text_contents() == ["scene", "color"], "the whole first"
+    assert page.locator("#extremes-here h4").all_text_contents()[-3:] == [
+        "Best (highest): 4 of 21 on this page with 1",
+        "In the middle: 4 of 21 on this page with 1",
+        "Worst (lowest)",
+    ]
+    page.locator("#extreme-score").select_option("1")
+    assert (
+        page.locator("#extremes-here p").all_text_contents()
+        == ["All 24 pictures on this page have 1: none is better or worse."] * 2
+    )
+    assert page.locator("#extremes-here h4").count() == 0
+    lines = page.locator("#differences .paired tbody tr")
+    assert lines.count() == 1
+    assert lines.nth(0).get_attribute("class") == "told"
     assert wrong == []
 
 

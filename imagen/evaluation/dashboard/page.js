@@ -1,28 +1,13 @@
-"use strict";
 // The panels of a sweep, drawn from the JSON in #data. Whatever comes from there is put into the page as text, never as
-// HTML. A run has one colour and one dash over all panels: 7 colours and 5 dashes make 35 lines that differ.
+// HTML. A run has one colour and one dash over all panels.
 const { runs, sections, columns, more } = JSON.parse(document.getElementById("data").textContent);
-const COLOURS = 7, DASHES = ["", "7 3", "2 3", "9 3 2 3", "14 4"], HEIGHT = 220;
+const HEIGHT = 220;
 const EDGE = { left: 56, right: 12, top: 10, bottom: 24 };
 const on = runs.map(() => true);
 const charts = [], toggles = runs.map(() => []), afterwards = [];
 let smoothing = 0;
 
-// ---- pieces of a page
-function fill(node, attributes, children) {
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else if (value !== null && value !== false) node.setAttribute(name, value === true ? "" : value);
-  }
-  node.append(...children);
-  return node;
-}
-const el = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
-const svg = (tag, attributes = {}, ...children) =>
-  fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
 const named = (run) => el("bdi", {}, run.name);
-const swatch = (i) => svg("svg", { class: "swatch", width: 30, height: 10, "aria-hidden": "true" },
-  svg("path", { class: `line c${i % COLOURS}`, "stroke-dasharray": DASHES[i % DASHES.length], d: "M1 5H29" }));
 
 // ---- numbers in words
 const whole = (n) => n === null ? "–" : n.toLocaleString("en");
@@ -41,13 +26,7 @@ function labels(values, unit) { // as many digits as tell them apart
   }
 }
 
-// ---- ticks: round numbers between two ends
-function ticks(low, high, count) {
-  const rough = (high - low) / count, power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * [1, 2, 5, 10].find((n) => n * power >= rough * 0.999), found = [];
-  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9 && found.length < 20; i++) found.push(i * step);
-  return found.map((value) => Number(value.toPrecision(10)));
-}
+// ---- ticks
 function logTicks(low, high) { // of exponents of ten
   const found = [], every = Math.ceil((high - low) / 6) || 1, digits = high - low < 1.2 ? [1, 2, 3, 5, 7] : high - low < 3 ? [1, 2, 5] : [1];
   for (let power = Math.floor(low); power <= high; power += every)
@@ -240,8 +219,7 @@ function tableOf() {
     body.replaceChildren(...rows.map(({ node }) => node));
   };
   titles.forEach((title, k) => {
-    const words = title.split(/(?<=[._])/).flatMap((word, n) => n ? [el("wbr"), word] : [word]);
-    const button = el("button", { type: "button", onclick: () => sort(k, heads[k].getAttribute("aria-sort") === "ascending" ? -1 : 1) }, ...words);
+    const button = el("button", { type: "button", onclick: () => sort(k, heads[k].getAttribute("aria-sort") === "ascending" ? -1 : 1) }, ...broken(title, /(?<=[._])/));
     heads.push(el("th", { "aria-sort": "none", scope: "col" }, button));
   });
   body.append(...rows.map(({ node }) => node));
@@ -309,6 +287,5 @@ const watch = new IntersectionObserver((entries) => {
   }
 }, { rootMargin: "300px" });
 for (const chart of charts) watch.observe(chart.figure);
-let width = window.innerWidth;
-window.addEventListener("resize", () => { if (width !== window.innerWidth) { width = window.innerWidth; refresh(); } });
+onResize(refresh);
 refresh();

@@ -12,7 +12,7 @@ from typing import Any
 from imagen.data.prepare.disk import room
 from imagen.evaluation.dashboard.panels import COLUMNS, results_of, sections, settings_that_differ
 from imagen.evaluation.dashboard.runs import Preview, Run, one_line
-from imagen.evaluation.document import digest, document, plain_json
+from imagen.evaluation.document import digest, document, plain_json, script
 from imagen.files import NAME, printable, write_text
 
 # Inline handlers and styles do not run, nothing is fetched but pictures that lie beside the page.
@@ -47,8 +47,10 @@ def page(
     when = datetime.fromtimestamp(newest, UTC).strftime("; the newest line of metrics: %Y-%m-%d %H:%M UTC")
     count = f"{len(runs)} run{'' if len(runs) == 1 else 's'}"
     lead = f"{count} of {printable(folder, 300)}{when if newest else ''}"
-    here = importlib.resources.files("imagen.evaluation.dashboard")
-    script, style = ((here / file).read_text(encoding="utf-8") for file in ("page.js", "page.css"))
+    code = script("imagen.evaluation.dashboard", "page.js")
+    style = (importlib.resources.files("imagen.evaluation.dashboard") / "page.css").read_text(
+        encoding="utf-8"
+    )
     parts = [
         f'<h1 dir="auto">{html.escape(title)}</h1>',
         f'<p class="lead">{html.escape(lead)}</p>',
@@ -56,9 +58,9 @@ def page(
         "<noscript><p>The panels are drawn by this page's own script, which is switched off here.</p></noscript>",
         '<main id="page"></main>',
         f'<script type="application/json" id="data">{plain_json(content(runs, pictures))}</script>',
-        f"<script>{script}</script>",
+        f"<script>{code}</script>",
     ]
-    return document(f"{title}: runs", parts, style, POLICY.replace("SCRIPT", digest(script)))
+    return document(f"{title}: runs", parts, style, POLICY.replace("SCRIPT", digest(code)))
 
 
 def content(runs: Sequence[Run], pictures: Sequence[Sequence[tuple[Preview, str]]] = ()) -> dict[str, Any]:

@@ -99,7 +99,7 @@ function gallery() {
 function extremes() {
   const place = document.getElementById("extremes-here");
   if (!place) return;
-  const part = el("div", { class: "part" }), COUNT = 4;
+  const part = el("div", { class: "part" }), MOST = 4;
   let score = 0;
   const strip = (title, system, pairs) => el("div", { class: "strip" }, el("h4", {}, title), el("div", { class: "row" }, ...pairs.map((pair) =>
     el("figure", {}, picture(system, pair), el("figcaption", {}, el("span", { class: "chosen" }, number(valueOf(pair, system, score))), el("span", { class: "brief", dir: "auto" }, promptOf(pair)))))));
@@ -109,10 +109,19 @@ function extremes() {
       const found = [...of[system].keys()].filter((pair) => valueOf(pair, system, score) !== null)
         .sort((a, b) => valueOf(b, system, score) - valueOf(a, system, score));
       if (!found.length) return el("p", {}, words(data.systems[system]), `: no ${name}`);
-      const middle = Math.max(0, (found.length - COUNT) >> 1), ends = [found.slice(0, COUNT), found.slice(-COUNT).reverse()];
+      const head = having.length > 1 ? [el("h3", { dir: "auto" }, data.systems[system])] : [], value = (pair) => valueOf(pair, system, score);
+      if (found.length > 1 && value(found[0]) === value(found.at(-1)))
+        return el("div", { class: "system" }, ...head, el("p", {}, `All ${counted(found.length, "picture")} on this page have ${number(value(found[0]))}: none is better or worse.`));
+      const count = Math.max(1, Math.min(MOST, Math.floor(found.length / 3))), middle = Math.max(0, (found.length - count) >> 1);
+      const ends = [found.slice(0, count), found.slice(-count).reverse()];
       const [best, worst] = lower ? ends.reverse() : ends;
-      return el("div", { class: "system" }, ...(having.length > 1 ? [el("h3", { dir: "auto" }, data.systems[system])] : []), el("div", { class: "strips" },
-        strip(`Best (${lower ? "lowest" : "highest"})`, system, best), strip("In the middle", system, found.slice(middle, middle + COUNT)), strip(`Worst (${lower ? "highest" : "lowest"})`, system, worst)));
+      const tied = (pairs) => { // of many that score alike these are some
+        const [first] = pairs.map(value), alike = (list) => list.filter((pair) => value(pair) === first).length;
+        return alike(pairs) === pairs.length && alike(found) > pairs.length ? `: ${pairs.length} of ${alike(found)} on this page with ${number(first)}` : "";
+      };
+      const titled = (title, pairs) => strip(title + tied(pairs), system, pairs);
+      return el("div", { class: "system" }, ...head, el("div", { class: "strips" }, titled(`Best (${lower ? "lowest" : "highest"})`, best),
+        titled("In the middle", found.slice(middle, middle + count)), titled(`Worst (${lower ? "highest" : "lowest"})`, worst)));
     }));
     if (having.length > 6) part.append(el("p", { class: "quiet" }, `Of ${having.length} systems the first 6.`));
     settle(part);

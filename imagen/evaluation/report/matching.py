@@ -91,8 +91,13 @@ def extremes(rows: Mapping[Pair, Row], score: str, count: int = EXTREMES) -> dic
 
 
 def score_names(match: Matched) -> list[str]:
-    """The scores of single pictures, in the order in which they are met."""
-    return list(dict.fromkeys(name for rows in match.of for row in rows.values() for name in row.scores))
+    """The scores of single pictures: first those of the whole, then in the order in which they are met."""
+    return whole_first(name for rows in match.of for row in rows.values() for name in row.scores)
+
+
+def whole_first(names: Iterable[str]) -> list[str]:
+    """Each name once; what a picture is judged by as a whole stands before what is asked of its parts."""
+    return sorted(dict.fromkeys(names), key=lambda name: name.rpartition(".")[2] != "scene")
 
 
 def lower_is_better(name: str) -> bool:

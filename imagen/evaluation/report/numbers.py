@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from imagen.evaluation.report.matching import lower_is_better
+from imagen.evaluation.report.matching import lower_is_better, whole_first
 from imagen.evaluation.report.published import published, why_not
 from imagen.evaluation.report.read import Evaluated, Metric
 
@@ -39,6 +39,12 @@ def escaped(text: object) -> str:
     return html.escape(str(text), quote=True)
 
 
+def named(name: object) -> str:
+    """A name in a page, which may be broken where its parts end."""
+    broken = re.sub(r"([,=_/](?=.)|\.(?=[a-z]))", r"\1<wbr>", escaped(name))
+    return f"<bdi>{broken}</bdi>"
+
+
 def figure(value: float | None) -> str:
     """A number for people: four digits, more when it is large."""
     if value is None:
@@ -51,9 +57,9 @@ def figure(value: float | None) -> str:
 
 def table(caption: str, rows: Sequence[Sequence[str | Cell]]) -> str:
     """Rows, the first being the head, the first of each row being its head."""
-    head = "".join(f'<th scope="col">{_name(_text(c))}</th>' for c in rows[0])
+    head = "".join(f'<th scope="col">{named(_text(c))}</th>' for c in rows[0])
     body = "".join(
-        f'<tr><th scope="row">{_name(_text(first))}</th>' + "".join(map(_cell, rest)) + "</tr>"
+        f'<tr><th scope="row">{named(_text(first))}</th>' + "".join(map(_cell, rest)) + "</tr>"
         for first, *rest in rows[1:]
     )
     return (
@@ -88,7 +94,7 @@ def notes(systems: Sequence[Evaluated], names: Sequence[str]) -> str:
             which = "all" if len(of) == having else ", ".join(of[:8]) + (" ..." if len(of) > 8 else "")
             alike.setdefault((which, note), []).append(made.name)
     said = [
-        f"<li>{', '.join(map(_name, whose[:SAID]))}{' ...' if len(whose) > SAID else ''}; <bdi>{escaped(which)}: {escaped(note)}</bdi></li>"
+        f"<li>{', '.join(map(named, whose[:SAID]))}{' ...' if len(whose) > SAID else ''}; <bdi>{escaped(which)}: {escaped(note)}</bdi></li>"
         for (which, note), whose in alike.items()
     ]
     return f'<p class="quiet">{MARK} is said of:</p><ul class="notes">{"".join(said)}</ul>' if said else ""
@@ -116,9 +122,12 @@ def whiskers(systems: Sequence[Evaluated], names: Sequence[str]) -> str:
             if (metric := made.metrics.get(name)) and metric.value is not None
         ]
         if len(dots) >= 2:
-            better = "less is better" if lower_is_better(name) else ""
+            left, right = _axis(dots)
+            said = f"drawn from {figure(left)} to {figure(right)}" + (
+                "; less is better" if lower_is_better(name) else ""
+            )
             drawn.append(
-                f'<figure><h3 dir="auto">{escaped(name)}</h3>{dotted(dots, name)}<figcaption>{better}</figcaption></figure>'
+                f'<figure><h3 dir="auto">{escaped(name)}</h3>{dotted(dots, name)}<figcaption>{said}</figcaption></figure>'
             )
     more = (
         f'<p class="quiet">Drawn are the first {DRAWN} of {len(drawn)}; the table has all.</p>'
@@ -130,38 +139,43 @@ def whiskers(systems: Sequence[Evaluated], names: Sequence[str]) -> str:
 
 def dotted(dots: Sequence[Dot], caption: str, low: float | None = None, high: float | None = None) -> str:
     """Dots and whiskers on one axis, a line each, as a table that reads as numbers. `low`, `high`: the axis, else what is there."""
-    ends = [
-        end for dot in dots for end in (dot.metric.value, dot.metric.low, dot.metric.high) if end is not None
-    ]
-    left, right = min(ends) if low is None else low, max(ends) if high is None else high
-    slack = (right - left) * 0.05 or abs(right) * 0.1 or 1.0
-    left, right = left - slack * (low is None), right + slack
-
-    def at(value: float) -> str:
-        share = (value - left) / (right - left) if math.isfinite(right - left) else 0.5
-        return f"{100 * min(max(share, 0), 1):.2f}%"
-
+    left, right = _axis(dots, low, high)
     lines = []
     for dot in dots:
         value, start, end = dot.metric[:3]
         assert value is not None
-        bar = (
-            ""
-            if start is None or end is None
-            else f'<line class="whisker" x1="{at(start)}" x2="{at(end)}" y1="9" y2="9"></line>'
-        )
         lines.append(
-            f'<tr class="{dot.kind}"><th scope="row">{_name(dot.name)}</th><td class="track"><svg height="18" aria-hidden="true">'
-            f'<line class="axis" x1="0" x2="100%" y1="9" y2="9"></line>{bar}<circle class="dot" cx="{at(value)}" cy="9" r="4.5"></circle></svg></td>'
+            f'<tr class="{dot.kind}"><th scope="row">{named(dot.name)}</th>{track(value, start, end, left, right)}'
             f"{_cell(Cell(figure(value) + (' ' + dot.told if dot.told else ''), _interval(dot.metric)))}</tr>"
         )
     head = '<tr><th scope="col">system</th><th scope="col">drawn</th><th scope="col">value, 95 %</th></tr>'
     return f'<table class="dots"><caption>{escaped(caption)}</caption><thead>{head}</thead><tbody>{"".join(lines)}</tbody></table>'
 
 
+def track(
+    value: float, low: float | None, high: float | None, left: float, right: float, zero: bool = False
+) -> str:
+    """A cell with a dot and its whisker on an axis from `left` to `right`; `zero`: with a mark at 0."""
+
+    def at(value: float) -> str:
+        share = (value - left) / (right - left) if math.isfinite(right - left) else 0.5
+        return f"{100 * min(max(share, 0), 1):.2f}%"
+
+    bar = (
+        ""
+        if low is None or high is None
+        else f'<line class="whisker" x1="{at(low)}" x2="{at(high)}" y1="9" y2="9"></line>'
+    )
+    mark = f'<line class="zero" x1="{at(0)}" x2="{at(0)}" y1="0" y2="18"></line>' if zero else ""
+    return (
+        f'<td class="track"><svg height="18" aria-hidden="true"><line class="axis" x1="0" x2="100%" y1="9" y2="9"></line>{mark}{bar}'
+        f'<circle class="dot" cx="{at(value)}" cy="9" r="4.5"></circle></svg></td>'
+    )
+
+
 def by_category(systems: Sequence[Evaluated]) -> str:
     """A row a category; a column a metric of one system, or a table a metric with a column a system."""
-    names = list(dict.fromkeys(n for made in systems for found in made.by_category.values() for n in found))
+    names = whole_first(n for made in systems for found in made.by_category.values() for n in found)
     categories = list(dict.fromkeys(category for made in systems for category in made.by_category))
     if not names:
         return ""
@@ -271,21 +285,25 @@ def published_part(systems: Sequence[Evaluated]) -> str:
     if left_out:
         caption += f" Of one's own the first {OWN} are drawn, and {left_out} are not."
     lines = "".join(
-        f"<li>{', '.join(map(_name, named))}: <bdi>{escaped(why)}.</bdi></li>"
-        for why, named in against.items()
+        f"<li>{', '.join(map(named, whose))}: <bdi>{escaped(why)}.</bdi></li>"
+        for why, whose in against.items()
     )
     list_of = f'<p>Not comparable, and drawn hollow:</p><ul class="notes">{lines}</ul>' if lines else ""
-    return f'<figure class="published">{dotted([*own, *dots], "FID-30K on COCO, less is better", 0.0, right)}<figcaption>{escaped(caption)}</figcaption>{list_of}</figure>'
+    drawn = f'<figure class="published">{dotted([*own, *dots], "FID-30K on COCO, less is better", 0.0, right)}<figcaption>{escaped(caption)}</figcaption>{list_of}</figure>'
+    folded = "<details><summary>FID-30K on COCO, which none of these evaluations has</summary>"
+    return drawn if own else f"{folded}{drawn}</details>"
+
+
+def _axis(dots: Sequence[Dot], low: float | None = None, high: float | None = None) -> tuple[float, float]:
+    """Where it begins and ends: a little beyond what is there."""
+    ends = [end for dot in dots for end in dot.metric[:3] if end is not None]
+    left, right = min(ends) if low is None else low, max(ends) if high is None else high
+    slack = (right - left) * 0.05 or abs(right) * 0.1 or 1.0
+    return left - slack * (low is None), right + slack
 
 
 def _kind(row: Mapping[str, object]) -> str:
     return "; ".join(filter(None, ("trained on COCO" if row["trained_on_coco"] else "", str(row["note"]))))
-
-
-def _name(name: object) -> str:
-    """A name that may be broken where its parts end."""
-    broken = re.sub(r"([,=_/])(?=.)", r"\1<wbr>", escaped(name))
-    return f"<bdi>{broken}</bdi>"
 
 
 def _text(cell: str | Cell) -> str:

@@ -6,13 +6,14 @@ import importlib.resources
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from imagen.evaluation.document import digest, document, plain_json
+from imagen.evaluation.document import digest, document, plain_json, script
 from imagen.evaluation.report import numbers
 from imagen.evaluation.report.cells import sweeps
 from imagen.evaluation.report.matching import Matched, Pair, in_words, lower_is_better, score_names
 from imagen.evaluation.report.numbers import escaped
 from imagen.evaluation.report.read import Evaluated
 from imagen.evaluation.report.thumbnails import Thumbnail
+from imagen.evaluation.report.verdicts import differences_part
 
 BLOCK = 50  # thumbnails in a piece of the page that is taken apart at once
 SCRIPTS = ("pieces.js", "gallery.js", "sweeps.js")
@@ -26,15 +27,16 @@ def page(
     pairs: Sequence[Pair],
     pictures: Sequence[Mapping[str, Thumbnail]],
     problems: Sequence[str],
+    hard: str = "",
 ) -> str:
-    """The whole page. `pairs`: those of `match` that are shown; `pictures`: system by system, key -> thumbnail."""
-    here = importlib.resources.files("imagen.evaluation.report")
-    script = "".join((here / name).read_text(encoding="utf-8") for name in SCRIPTS)
-    style = (here / "page.css").read_text(encoding="utf-8")
+    """The whole page. `pairs`: those of `match` that are shown; `pictures`: system by system, key -> thumbnail; `hard`: HTML of
+    scores that are weighted by difficulty."""
+    code = script("imagen.evaluation.report", *SCRIPTS)
+    style = (importlib.resources.files("imagen.evaluation.report") / "page.css").read_text(encoding="utf-8")
     names = [made.name for made in systems]
     blocks = Blocks()
     content = shown(systems, match, pairs, pictures, blocks)
-    parts = [part for part in _parts(systems, match, pairs, content) if part[2]]
+    parts = [part for part in _parts(systems, match, pairs, content, hard) if part[2]]
     title = f"Report: {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}"
     count = f"{len(systems)} evaluation{'' if len(systems) == 1 else 's'}"
     links = "".join(f'<li><a href="#{key}">{escaped(head)}</a></li>' for key, head, _ in parts)
@@ -50,9 +52,9 @@ def page(
         '</main><dialog id="large" aria-labelledby="large-title"></dialog>',
         f'<script type="application/json" id="data">{plain_json(content)}</script>',
         *(f'<script type="text/plain" class="thumbs">{block}</script>' for block in blocks.joined()),
-        f"<script>{script}</script>",
+        f"<script>{code}</script>",
     ]
-    return document(title, body, style, POLICY.replace("SCRIPT", digest(script)))
+    return document(title, body, style, POLICY.replace("SCRIPT", digest(code)))
 
 
 class Blocks:
@@ -107,7 +109,7 @@ def shown(
 
 
 def _parts(
-    systems: Sequence[Evaluated], match: Matched, pairs: Sequence[Pair], content: Mapping[str, Any]
+    systems: Sequence[Evaluated], match: Matched, pairs: Sequence[Pair], content: Mapping[str, Any], hard: str
 ) -> list[tuple[str, str, str]]:
     """(id, heading, HTML) of each part; one that there is nothing of is empty."""
     names = list(dict.fromkeys(name for made in systems for name in made.metrics))
@@ -125,7 +127,9 @@ def _parts(
             "Metrics",
             _numbers("Value, interval of 95 %, and n, the number of pictures", "", others, systems),
         ),
+        ("differences", "Differences", differences_part(match, [made.name for made in systems])),
         ("categories", "By category", numbers.by_category(systems)),
+        ("difficulty", "Weighted by difficulty", hard),
         (
             "fronts",
             "Fronts",

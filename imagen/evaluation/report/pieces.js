@@ -1,21 +1,9 @@
-"use strict";
-// Pieces that the parts of a report share: nodes, numbers, pictures that are decoded when they come into view, the larger view, keys.
+// Pieces that the parts of a report share: numbers, pictures that are decoded when they come into view, the larger view, keys.
 // Whatever comes out of #data is put into the page as text, never as HTML.
 const data = JSON.parse(document.getElementById("data").textContent);
-const COLOURS = 7, DASHES = ["", "7 3", "2 3", "9 3 2 3", "14 4"];
 
 // ---- pieces of a page
-function fill(node, attributes, children) {
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value === true ? "" : value);
-  }
-  node.append(...children);
-  return node;
-}
-const el = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
-const svg = (tag, attributes = {}, ...children) => fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
-const words = (text) => el("bdi", {}, ...String(text).split(/(?<=[,=_/])/).flatMap((part, n) => n ? [el("wbr"), part] : [part])); // broken where its parts end
+const words = (text) => el("bdi", {}, ...broken(text, /(?<=[,=_/]|\.(?=[a-z]))/));
 const choice = (id, label, options, change, selected) => {
   const box = el("select", { id, onchange: () => change(box.value) }, ...options.map(([value, text]) => el("option", { value, selected: String(value) === String(selected) }, text)));
   return el("label", {}, el("span", {}, label), box);
@@ -30,12 +18,6 @@ function number(value, digits = 4) {
   return size >= 1e4 ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(digits)));
 }
 const counted = (n, one) => `${n.toLocaleString("en")} ${one}${n === 1 ? "" : "s"}`;
-function ticks(low, high, count) { // round numbers between two ends
-  const rough = (high - low) / count, power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * [1, 2, 5, 10].find((n) => n * power >= rough * 0.999), found = [];
-  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9 && found.length < 20; i++) found.push(Number((i * step).toPrecision(10)));
-  return found;
-}
 
 // ---- pictures: systems have different ones; `of` finds that of a pair
 const of = data.pictures.map((list) => new Map(list.map(([pair, key, scores, thumb, width, height, stages]) =>

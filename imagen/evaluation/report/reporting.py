@@ -9,6 +9,7 @@ from imagen.evaluation.report.matching import chosen, matched
 from imagen.evaluation.report.page import page
 from imagen.evaluation.report.read import Evaluated, expanded, one_line, read_evaluation
 from imagen.evaluation.report.thumbnails import thumbnails
+from imagen.evaluation.report.weighted import read_difficulties, weighted_part
 from imagen.files import write_text
 from imagen.progress import bar
 
@@ -26,11 +27,17 @@ class Report:
     problems: list[str]
 
 
-def write_report(folders: Sequence[Path], out: Path, pictures: int, side: int) -> Report:
+def write_report(
+    folders: Sequence[Path], out: Path, pictures: int, side: int, difficulty: Path | None = None
+) -> Report:
     """The page of the evaluations in `folders`, or of the cells of sweeps that they are, with at most `pictures` pictures, whose
-    long sides are at most `side`. `out` is the old file until the new one is whole. ValueError for a folder that is none."""
+    long sides are at most `side`. `difficulty`: a suite with difficulties, by which scores are weighted as well. `out` is the
+    old file until the new one is whole. ValueError for a folder that is none, and a suite that cannot weigh."""
+    known = None if difficulty is None else read_difficulties(difficulty)
     systems, problems = read_all(folders)
     match = matched(made.rows for made in systems)
+    hard, amiss = weighted_part(match, [made.name for made in systems], known) if known else ("", [])
+    problems += amiss
     pairs = chosen(match, pictures)
     wanted = [{rows[pair].key: pair.prompt for pair in pairs if pair in rows} for rows in match.of]
     count = sum(map(len, wanted))
@@ -41,7 +48,7 @@ def write_report(folders: Sequence[Path], out: Path, pictures: int, side: int) -
             small, wrong = thumbnails(made.folder, prompts, side, most, STAGED // len(systems), shown.update)
             found.append(small)
             problems += [one_line(f"{made.name}: {problem}") for problem in wrong]
-    whole = page(systems, match, pairs, found, problems)
+    whole = page(systems, match, pairs, found, problems, hard)
     try:
         write_text(out, whole)
     except OSError as error:

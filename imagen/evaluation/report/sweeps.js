@@ -20,8 +20,7 @@ function fronts() {
     place.append(...(data.sweeps.length > 1 ? [el("h3", { dir: "auto" }, sweep.name)] : []),
       el("div", { class: "controls" }, choice(`x-${s}`, "Across", options, (value) => { x = value; draw(); }, x), choice(`y-${s}`, "Up", options, (value) => { y = value; draw(); }, y)), figure);
     draw();
-    let width = window.innerWidth;
-    window.addEventListener("resize", () => { if (width !== window.innerWidth) { width = window.innerWidth; draw(); } });
+    onResize(draw);
   });
 }
 function linesOf(sweep, x, y) { // cells that differ in guidance alone make a line
@@ -64,8 +63,7 @@ function drawFront(sweep, x, y, area, legend, figure) {
         svg("text", { class: "point", x: cx + 7, y: cy + (k % 2 ? 14 : -6) }, brief(told(p.at))));
     }
   });
-  legend.replaceChildren(...lines.map(([name], k) => el("span", {}, svg("svg", { class: "swatch", width: 30, height: 10, "aria-hidden": "true" },
-    svg("path", { class: `line c${k % COLOURS}`, "stroke-dasharray": DASHES[k % DASHES.length], d: "M1 5H29" })), words(name))), el("span", { class: "quiet" }, `The points say ${by}; bars are intervals of 95 %${points.some((p) => p.note) ? "; hollow: see what † is said of" : ""}.`));
+  legend.replaceChildren(...lines.map(([name], k) => el("span", {}, swatch(k), words(name))), el("span", { class: "quiet" }, `The points say ${by}; bars are intervals of 95 %${points.some((p) => p.note) ? "; hollow: see what † is said of" : ""}.`));
 }
 
 // ---- grids: a row a prompt, a column a setting
