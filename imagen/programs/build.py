@@ -11,6 +11,7 @@ traceback.
 
 import contextlib
 import difflib
+import errno
 import functools
 import importlib.resources
 import importlib.util
@@ -185,6 +186,8 @@ def naming(given: dict[str, Any]) -> Iterator[None]:
         yield
     except OSError as error:
         if not isinstance(error.filename, str):
+            if error.errno == errno.ENOSPC:  # said of an open file, whose name is not told
+                raise ValueError("the disk is full: make room, and the same command goes on") from error
             raise
         file = Path(os.path.abspath(error.filename))
         paths = {

@@ -15,10 +15,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from imagen.evaluation.protocols.evaluation import Evaluation, Tell, refused_size
 from imagen.evaluation.protocols.makers import Diffusers, Enlarged, Images, Maker, Release
-from imagen.evaluation.protocols.measures import Measures, Weights
+from imagen.evaluation.protocols.measures import Measures
 from imagen.evaluation.protocols.protocol import Evaluated
 from imagen.evaluation.protocols.ranks import Rank, run_on
-from imagen.evaluation.protocols.results import pinned, write_fronts, write_result
+from imagen.evaluation.protocols.results import pinned, refuse_foreign, write_fronts, write_result
+from imagen.evaluation.protocols.weights import Weights
 from imagen.files import locked
 from imagen.programs.allocation import keep_large_blocks
 from imagen.programs.build import CONF, build, program, reported
@@ -46,7 +47,16 @@ def main(cfg: DictConfig) -> None:
     goes = {"release": ["release", "images"], "enlarge": ["release"], "diffusers": ["pipeline"]}
     if who[0] not in goes[given["generator"]]:
         raise ValueError(f"generator={given['generator']} and {who[0]}={given[who[0]]} do not go together")
-    cells_of(given)
+    sampled = [name for name in (*(f.name for f in fields(Settings)), *PARTS) if given.get(name) is not None]
+    kept = {"release": sampled, "images": [], "pipeline": ["guidance", "steps"]}[who[0]]
+    if ignored := [name for name in sampled if name not in kept]:
+        raise ValueError(
+            f"{ignored[0]}={given[ignored[0]]}: {who[0]}= is not sampled with that; leave {', '.join(ignored)} out"
+        )
+    out = Path(given["out"])
+    if out.resolve().is_relative_to(Path(given[who[0]]).resolve()):
+        raise ValueError(f"out={out}: lies within {who[0]}={given[who[0]]}; give a folder outside")
+    refuse_foreign(out, cells_of(given) != [{}])
     try:
         run_on(devices, _work, given, devices)
     except RuntimeError as error:
@@ -76,14 +86,18 @@ def _share(rank: Rank, given: dict[str, Any]) -> None:
     names = protocol.metrics if given["metrics"] is None else given["metrics"]
     weights = Weights(**{name: path and Path(path) for name, path in given["weights"].items()})
     measures = Measures.of(names, weights, rank.device)
+    measures.check(wanted)
     out = Path(given["out"])
     if rank.device == "cpu":
         keep_large_blocks()
-    if given["generator"] == "enlarge":
-        protocol.originals(wanted[:1], 8)  # refuses, where there are none, before anything is made
     makers = list(makers_of(given, protocol, rank.device))
     for _, maker in makers:
+        maker.check(wanted)
         side = maker.cascade.stages[-1].resolution if isinstance(maker, Release | Enlarged) else None
+        if "drift" in names and isinstance(maker, Release) and len(maker.cascade.stages) < 2:
+            raise ValueError(
+                f"metrics=[drift]: {given['release']} has no super-resolution stage; leave it out"
+            )
         if side and protocol.resolution and side != protocol.resolution:
             raise ValueError(refused_size(side, protocol.resolution))
     reference = protocol.reference() if measures.parts.extractors else None
@@ -95,19 +109,21 @@ def _share(rank: Rank, given: dict[str, Any]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     with locked(out / f".lock-{rank.number}", f"out={out}: another imagen-evaluate is at work there"):
         evaluations = []
+        shares = {
+            "protocol": {**protocol.told, "seed": given["seed"], "asked": count},
+            "block": given["block"],
+        }
+        if makers[0][
+            0
+        ]:  # the cells of one folder are of one sweep, or of several that differ in what is swept alone
+            pinned(out / "cells", {**shares, "source": makers[0][1].source}, cells=True)
         for cell, maker in makers:
             folder = out / "cells" / name_of(cell) if cell else out
             shared = Path(given["reference_features"] or out / "reference")
-            made = Evaluation(folder, wanted, given["block"], reference, protocol.resolution, shared)
-            pinned(
-                folder,
-                {
-                    "protocol": {**protocol.told, "seed": given["seed"], "asked": count},
-                    "source": maker.source,
-                    "sampling": maker.sampling,
-                    "block": given["block"],
-                },
+            made = Evaluation(
+                folder, wanted, given["block"], reference, protocol.resolution, shared, maker.partial
             )
+            pinned(folder, {**shares, "source": maker.source, "sampling": maker.sampling})
             evaluations.append((cell, maker, made))
         with _telling(given["progress"] and rank.number == 0) as tell:
             # cell after cell within a block: its prompts are read once for all of them
@@ -119,16 +135,19 @@ def _share(rank: Rank, given: dict[str, Any]) -> None:
             if rank.number:
                 return
             for _, _, made in evaluations:
-                made.wait(list(measures.parts.extractors), tell)
+                made.wait(measures.parts, tell)
+        pictures = 0
         code, seed, times = code_version(), given["seed"], given["bootstrap"]
         for cell, maker, made in evaluations:
-            missing_of(made, maker, given)
             found = write_result(made, protocol, wanted, measures, maker, cell, code, seed, times)
             print(in_words(name_of(cell), found["metrics"]))
-        if any(cell for cell, _, _ in evaluations):
-            write_fronts(out, [made.folder for _, _, made in evaluations])
-    where = "fronts.json" if any(cell for cell, _, _ in evaluations) else "result.json"
-    print(f"{len(wanted) * len(evaluations)} pictures, {time.perf_counter() - began:.0f} s: {out / where}")
+            if found["missing"]:
+                print(f"{len(found['missing'])} of {len(wanted)} pictures are missing and left out")
+            pictures += found["pictures"]["count"]
+        if makers[0][0]:
+            write_fronts(out)
+    where = "fronts.json" if makers[0][0] else "result.json"
+    print(f"{pictures} pictures, {time.perf_counter() - began:.0f} s: {out / where}")
 
 
 def cells_of(given: dict[str, Any]) -> list[dict[str, Any]]:
@@ -137,6 +156,8 @@ def cells_of(given: dict[str, Any]) -> list[dict[str, Any]]:
     for name, values in swept.items():
         if not isinstance(values, list) or not values:
             raise ValueError(f"sweep.{name}={values!s:.80}: give a list, such as sweep.guidance=[1,2,4]")
+        if None in values or any(value in values[:i] for i, value in enumerate(values)):
+            raise ValueError(f"sweep.{name}={values!s:.80}: give each value once, and no null")
         if given.get(name) is not None:
             raise ValueError(f"{name} and sweep.{name} are both given: leave one out")
     if swept and given["release"] is None:
@@ -149,7 +170,7 @@ def makers_of(
 ) -> Iterator[tuple[dict[str, Any], Maker]]:
     """(what is swept, who makes the pictures) of each cell."""
     if given["images"] is not None:
-        yield {}, Images(Path(given["images"]))
+        yield {}, Images(Path(given["images"]), skip=given["missing"] == "skip")
         return
     if given["pipeline"] is not None:
         how = {"guidance": given["guidance"], "steps": given["steps"], "batch_size": given["batch_size"]}
@@ -183,23 +204,6 @@ def name_of(cell: dict[str, Any]) -> str:
     """A folder's name: guidance=2,threshold=dynamic."""
     return ",".join(
         f"{key}={json.dumps(value).replace(' ', '').strip(chr(34))}" for key, value in cell.items()
-    )
-
-
-def missing_of(made: Evaluation, maker: Maker, given: dict[str, Any]) -> None:
-    """ValueError naming what images= does not have, unless one asks to do without."""
-    missing = made.pictures["missing"]
-    if not missing or given["missing"] == "skip":
-        return
-    rows = {row.key: row for row in made.blocks.wanted}
-    assert isinstance(maker, Images)
-    some = "; ".join(f"{rows[key].prompt!r:.60}" for key in missing[:3]) + (
-        "; ..." if len(missing) > 3 else ""
-    )
-    unread = f" ({len(maker.unread)} could not be read, first {maker.unread[0]})" if maker.unread else ""
-    raise ValueError(
-        f"images={given['images']}: {len(missing)} of {len(rows)} pictures are missing{unread}: {some}; add them, or score those "
-        "that are there with missing=skip"
     )
 
 

@@ -198,6 +198,12 @@ class WeightsOf(TypedDict):
     inception: Local | None
     dinov2: Local | None
     clip: Local | None
+    detector: Local | None
+    aesthetics: Local | None
+    imagereward: Local | None
+    imagereward_config: Local | None
+    hps: Local | None
+    vqascore: Local | None
 
 
 class Evaluate(Sampling):
@@ -211,7 +217,7 @@ class Evaluate(Sampling):
     generator: Literal["release", "enlarge", "diffusers"]
     out: Local
     count: Count | None
-    seed: int
+    seed: Natural
     metrics: list[str] | None
     missing: Literal["refuse", "skip"]
     weights: WeightsOf

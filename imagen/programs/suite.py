@@ -17,7 +17,7 @@ from imagen.evaluation.suites.difficulty import fit, shift_to, weighted
 from imagen.evaluation.suites.readers import captions_of
 from imagen.evaluation.suites.suite import Change, Suite, read_suite, write_suite
 from imagen.evaluation.suites.versions import extend, newer, next_version, read_edits
-from imagen.files import printable, write_text
+from imagen.files import printable, read_json, write_text
 from imagen.programs.build import program
 from imagen.programs.settings import SETTINGS
 
@@ -82,6 +82,10 @@ def _describe(cfg: DictConfig) -> None:
     print(report(found))
     if out is not None:
         file = out if out.suffix == ".json" else out / "suite.json"
+        if file.exists() and "near_duplicates" not in read_json(file, "give another out="):
+            raise ValueError(
+                f"out={file}: is there already and is no description of a suite; give another out="
+            )
         write_text(file, json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
         print(f"\nwrote {file}")
 
@@ -106,6 +110,11 @@ def _difficulty(cfg: DictConfig) -> None:
     version = cfg.version or next_version(before.card.version)
     newer(before, version)
     folders = [cfg.results] if isinstance(cfg.results, str) else list(cfg.results)
+    same = [
+        a for i, a in enumerate(folders) if any(Path(a).resolve() == Path(b).resolve() for b in folders[:i])
+    ]
+    if same:
+        raise ValueError(f"results={same[0]}: is there twice; each system counts once")
     answers = read_answers(folders, cfg.metric, [prompt.prompt for prompt in before.prompts])
     scale = fit(answers)
     how = f"Rasch model, {len(scale.abilities)} systems, metric {cfg.metric}; logits, 0 is the mean of this suite"

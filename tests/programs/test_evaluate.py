@@ -189,9 +189,9 @@ def test_a_sweep_is_a_folder_of_each_setting(
     assert code == 0, err
     fronts = json.loads((tmp_path / "swept/fronts.json").read_text())
     assert [cell["cell"] for cell in fronts["cells"]] == [
-        {"guidance": w, "threshold": t} for w in (1, 3) for t in ("none", "dynamic")
+        {"guidance": w, "threshold": t} for w in (1, 3) for t in ("dynamic", "none")
     ]
-    assert {p.name for p in (tmp_path / "swept/cells").iterdir()} == {
+    assert {p.name for p in (tmp_path / "swept/cells").iterdir() if p.is_dir()} == {
         f"guidance={w},threshold={t}" for w in (1, 3) for t in ("none", "dynamic")
     }
     for name, head in (("fronts.png", b"\x89PNG"), ("fronts.svg", b"<?xml")):
@@ -231,8 +231,21 @@ def test_real_pictures_are_enlarged(run: Run, toy_release: Path, tmp_path: Path)
         (["count=1000000"], "more than"),
         (["images=/none"], "give one of release=FOLDER, images=FOLDER"),
         (["generator=diffusers"], "do not go together"),
-        (["generator=enlarge", "protocol=prompts", f"protocol.path={SUITE}"], "no real pictures to enlarge"),
+        (
+            ["generator=enlarge", "protocol=prompts", "count=null", "metrics=[]", f"protocol.path={SUITE}"],
+            "no real pictures to enlarge",
+        ),
         (["sweep.guidance=2"], "give a list"),
+        (["sweep.guidance=[1,null]"], "give each value once, and no null"),
+        (["sweep.guidance=[1,2,1.0]"], "give each value once"),
+        (["seed=-1"], "seed=-1"),
+        (["protocol.count=-3", "count=null"], "protocol.count=-3: must be at least 1"),
+        (["protocol.reading_order=7"], "a share lies between 0 and 1"),
+        (["protocol=prompts", "metrics=[]", f"protocol.path={SUITE}"], "count=10: the suite has 2 prompts"),
+        (
+            ["protocol=prompts", "metrics=[shapes]", f"protocol.path={SUITE}", "count=null"],
+            "prompts of the drawn world",
+        ),
         (["sweep.colour=[1]"], "no such setting in sweep"),
         (["sweep.threshold=[hard]"], "choose from dynamic, none, static"),
         (["guidance=2", "sweep.guidance=[2]"], "both given"),
@@ -273,3 +286,97 @@ def test_a_share_of_one_is_not_said_to_be_sure(run: Run, real: Path) -> None:
     """Ten right of ten: Wilson's interval, and not the bootstrap's, which would be a point."""
     low, high = run(f"images={real}")["metrics"]["shapes.scene"]["interval"]
     assert (low, high) == pytest.approx((10 / (10 + 1.96**2), 1), abs=1e-3)
+
+
+def test_other_pictures_under_the_same_names_are_not_taken_for_these(
+    run: Run, called: Any, real: Path, tmp_path: Path
+) -> None:
+    before = run(f"images={real}")
+    Image.new("RGB", (64, 64)).save(real / "2.png")
+    code, _, err = called(program.main, f"images={real}", *ASKED, f"out={tmp_path / 'out'}")
+    assert code == 2
+    assert "another source" in err
+    assert run(f"images={real}", out="new")["metrics"]["shapes.scene"]["value"] == 0.9
+    assert json.loads((tmp_path / "out/result.json").read_text()) == before
+
+
+def test_what_was_missing_can_be_added(run: Run, called: Any, real: Path, tmp_path: Path) -> None:
+    """The refusal says so, and the same command goes on."""
+    (real / "3.png").rename(tmp_path / "away.png")
+    code, _, err = called(program.main, f"images={real}", *ASKED, f"out={tmp_path / 'out'}")
+    assert code == 2
+    assert "add them" in err
+    assert not list((tmp_path / "out").glob("[!.]*"))
+    (tmp_path / "away.png").rename(real / "3.png")
+    assert run(f"images={real}")["pictures"]["count"] == 10
+
+
+def test_pictures_without_prompts_go_by_the_numbers_in_their_names(
+    run: Run, called: Any, real: Path, tmp_path: Path
+) -> None:
+    for file in real.glob("*.txt"):
+        file.unlink()
+    for i in range(10):  # 10 after 9, and not after 1
+        (real / f"{i}.png").rename(real / f"p{i + 1}.png")
+    result = run(f"images={real}")
+    assert result["metrics"]["shapes.scene"]["value"] == 1.0
+    assert "in the order of the pictures' names" in result["source"]["of"]
+    (real / "p11.png").write_bytes((real / "p1.png").read_bytes())
+    code, _, err = called(program.main, f"images={real}", *ASKED, f"out={tmp_path / 'more'}")
+    assert code == 2
+    assert "11 pictures without a prompt" in err
+    assert "10 are wanted" in err
+
+
+@pytest.mark.parametrize(
+    ("size", "told"), [((32, 32), "of several sizes (32 x 32, 64 x 64)"), ((64, 32), "compares squares")]
+)
+def test_one_size_in_all_blocks(
+    called: Any, real: Path, tmp_path: Path, size: tuple[int, int], told: str
+) -> None:
+    with Image.open(real / "9.png") as picture:
+        picture.resize(size).save(real / "9.png")
+    words = [f"images={real}", *ASKED, "block=1", "metrics=[]", f"out={tmp_path / 'out'}"]
+    code, _, err = called(program.main, *words)
+    assert code == 2
+    assert told in err
+
+
+def test_folders_of_something_else_are_left_alone(
+    run: Run, called: Any, real: Path, toy_release: Path, tmp_path: Path
+) -> None:
+    run()
+    swept = "sweep.guidance=[1,2]"
+    for words, told in (
+        ([f"out={tmp_path / 'out'}", swept], "holds other files"),
+        ([f"out={toy_release / 'in'}"], "lies within release="),
+        ([f"out={real}"], "holds other files"),
+        ([f"out={real / '1.txt'}"], "is a file"),
+    ):
+        there = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+        code, _, err = called(program.main, f"release={toy_release}", *ASKED, *words)
+        assert code == 2
+        assert told in err
+        assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == there
+    code, _, err = called(program.main, f"images={real}", "guidance=2", *ASKED, f"out={tmp_path / 'x'}")
+    assert code == 2
+    assert "guidance=2: images= is not sampled with that" in err
+
+
+def test_a_second_sweep_adds_its_cells(called: Any, toy_release: Path, tmp_path: Path) -> None:
+    words = [f"release={toy_release}", *ASKED, "count=4", f"out={tmp_path / 'swept'}"]
+    for values in ("[1,2]", "[2,10]"):
+        code, _, err = called(program.main, *words, f"sweep.guidance={values}")
+        assert code == 0, err
+    fronts = json.loads((tmp_path / "swept/fronts.json").read_text())
+    assert [cell["cell"]["guidance"] for cell in fronts["cells"]] == [1, 2, 10]
+    code, _, err = called(program.main, *words, "sweep.guidance=[3]", "seed=5")
+    assert code == 2
+    assert "another protocol" in err
+
+
+def test_a_deleted_shard_is_made_again_by_several_processes(run: Run, tmp_path: Path) -> None:
+    first = run()
+    (tmp_path / "out/pictures/000001.tar").unlink()
+    (tmp_path / "out/cost/000000.json").write_text("{}")
+    assert numbers(run("devices=[cpu,cpu]")) == numbers(first)

@@ -120,3 +120,16 @@ def test_what_is_wrong_is_one_line(called: Called, tmp_path: Path, words: list[s
     assert "\x1b" not in err
     assert told.replace("\\x1b", "") in err.replace("\ufffd", "")
     assert sorted(tmp_path.iterdir()) == before, "nothing half-written"
+
+
+def test_describe_writes_over_descriptions_alone(called: Called, tmp_path: Path) -> None:
+    file, out = tmp_path / "mine.json", tmp_path / "told.json"
+    file.write_text('{"prompt": "my precious"}\n')
+    before = file.read_bytes()
+    code, _, err = called(program.main, "describe", str(file), f"out={file}")
+    assert code == 2
+    assert "no description of a suite" in err
+    assert file.read_bytes() == before
+    for _ in range(2):
+        assert called(program.main, "describe", str(file), f"out={out}")[0] == 0
+    assert json.loads(out.read_text())["near_duplicates"]

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from imagen.evaluation.metrics.features import Key, exact_convolutions
-from imagen.evaluation.metrics.geneval import COLORS, ColorOf, Found
+from imagen.evaluation.metrics.geneval import COLORS, ColorOf, Found, class_of
 from imagen.evaluation.metrics.transformer import CLIP, load, load_processor, prepared, processor_key
 from imagen.evaluation.metrics.weights import checked_folder
 
@@ -37,11 +37,17 @@ class TransformersDetector:
     ) -> None:
         if not 0 <= confidence < 1:
             raise ValueError(f"detector.confidence={confidence}: give 0 to below 1")
-        self.folder, self.weights = checked_folder(folder, sha256, "detector.folder", SOURCE)
+        self.folder, self.weights = checked_folder(folder, sha256, "weights.detector", SOURCE)
         self.processor = load_processor(self.folder)
         self.model = load(self.folder, "AutoModelForObjectDetection", None).to(device)
+        if not hasattr(self.processor, "post_process_object_detection"):
+            raise ValueError(
+                f"weights.detector={folder}: its preprocessor_config.json ({type(self.processor).__name__}) is none of a detector; "
+                f"give the whole folder of {SOURCE}"
+            )
         self.device, self.confidence = torch.device(device), confidence
-        self.names: dict[int, str] = {int(k): str(v) for k, v in self.model.config.id2label.items()}
+        names = self.model.config.id2label.items()
+        self.names: dict[int, str] = {int(number): class_of(str(name)) for number, name in names}
 
     @property
     def key(self) -> Key:
@@ -51,7 +57,7 @@ class TransformersDetector:
 
     @property
     def classes(self) -> Sequence[str]:
-        """Names of its classes."""
+        """Names of its classes, by `geneval.class_of`."""
         return [name for _, name in sorted(self.names.items()) if name != "N/A"]
 
     @torch.inference_mode()

@@ -18,6 +18,12 @@ MOST = 16  # objects of a class
 NEAR = 0.1  # of the sum of both boxes' sides: an offset up to here is none
 POSITIONS = ("left of", "right of", "above", "below")
 COLORS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white")
+# GenEval renames three of COCO's classes, and detectors have some by the names of Pascal VOC
+SAME = {
+    "mouse": "computer mouse", "remote": "tv remote", "keyboard": "computer keyboard", "motorbike": "motorcycle",
+    "aeroplane": "airplane", "sofa": "couch", "pottedplant": "potted plant", "diningtable": "dining table",
+    "tvmonitor": "tv",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,11 @@ ColorOf = Callable[[Tensor, Sequence[Found]], Sequence[str]]
 """A picture uint8 (3, H, W) and objects of one class in it -> one of COLORS each."""
 
 
+def class_of(name: str) -> str:
+    """A class by GenEval's name for it, whatever a detector or a suite calls it."""
+    return SAME.get(name, name)
+
+
 def read_truths(path: str | Path) -> list[Truth]:
     """GenEval's evaluation_metadata.jsonl -> a truth a line. ValueError with the line for anything else."""
     truths = []
@@ -121,7 +132,8 @@ def check_classes(truths: Sequence[Truth], detector: Detector) -> None:
     asked = {wanted.name for truth in truths for wanted in (*truth.include, *truth.exclude)}
     if unknown := sorted(asked - known):
         raise ValueError(
-            f"the detector knows no {', '.join(unknown[:5])}; take one of COCO's 80 classes, or leave the prompts out"
+            f"weights.detector: the detector knows no {', '.join(unknown[:5])}; take one of COCO's 80 classes, or leave the "
+            "prompts out"
         )
 
 
@@ -229,4 +241,4 @@ def _wanted(entry: object, number: int, where: str) -> Wanted:
                 f"{where}: position {position!r:.40} must be [one of {', '.join(POSITIONS)}; an earlier entry]"
             )
         position = (position[0], position[1])
-    return Wanted(entry["class"], count, color, position)
+    return Wanted(class_of(entry["class"]), count, color, position)

@@ -48,11 +48,11 @@ class Inception:
     ):
         if resize not in RESIZES:
             raise ValueError(f"resize={resize} is none of {', '.join(RESIZES)}")
-        file, self.sha256 = checked_file(weights, sha256, "inception.weights", SOURCE)
+        file, self.sha256 = checked_file(weights, sha256, "weights.inception", SOURCE)
         with torch.device("meta"):
             self.net = Network()
         self.net.to_empty(device="cpu")
-        load_strictly(self.net, read_tensors(file, "inception.weights"), f"inception.weights={weights}")
+        load_strictly(self.net, read_tensors(file, "weights.inception"), f"weights.inception={weights}")
         self.net.eval().requires_grad_(False).to(device)
         self.resize: Resize = resize
         self.device = torch.device(device)

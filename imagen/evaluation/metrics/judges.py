@@ -63,15 +63,21 @@ class Aesthetics:
     """
 
     def __init__(self, clip: Extractor, weights: str | Path, sha256: str = AESTHETICS_SHA256) -> None:
-        file, self.sha256 = checked_file(weights, sha256, "aesthetics.weights", AESTHETICS)
+        file, self.sha256 = checked_file(weights, sha256, "weights.aesthetics", AESTHETICS)
         widths = (clip.dim, 1024, 128, 64, 16, 1)
         lines = [nn.Linear(a, b) for a, b in pairwise(widths)]
         # dropout does nothing here, but the numbers of the layers count it
         self.layers = nn.Sequential(
             lines[0], nn.Dropout(), lines[1], nn.Dropout(), lines[2], nn.Dropout(), lines[3], lines[4]
         )
-        tensors = {k.removeprefix("layers."): v for k, v in read_tensors(file, "aesthetics.weights").items()}
-        load_strictly(self.layers, tensors, f"aesthetics.weights={weights}")
+        tensors = {k.removeprefix("layers."): v for k, v in read_tensors(file, "weights.aesthetics").items()}
+        first = tensors.get("0.weight")
+        if first is not None and first.ndim == 2 and first.shape[1] != clip.dim:
+            raise ValueError(
+                f"weights.aesthetics={weights}: its head takes {first.shape[1]} features, and the CLIP of weights.clip has "
+                f"{clip.dim}; give the CLIP that it was trained on, a folder of openai/clip-vit-large-patch14"
+            )
+        load_strictly(self.layers, tensors, f"weights.aesthetics={weights}")
         self.clip = clip
         self.layers.eval().requires_grad_(False)
 
@@ -98,19 +104,26 @@ class ImageReward:
         self, weights: str | Path, config: str | Path, sha256: str | None = None, device: str = "cpu"
     ) -> None:
         file, self.sha256 = checked_file(
-            weights, sha256, "imagereward.weights", "ImageReward.pt of THUDM/ImageReward"
+            weights, sha256, "weights.imagereward", "ImageReward.pt of THUDM/ImageReward"
         )
         settings, self.config = checked_file(
-            config, None, "imagereward.config", "med_config.json of THUDM/ImageReward"
+            config, None, "weights.imagereward_config", "med_config.json of THUDM/ImageReward"
         )
         package = required("ImageReward.ImageReward", "image-reward", "ImageReward", file)
         with _made("ImageReward"), offline():
             self.model: Any = package.ImageReward(device=device, med_config=str(settings)).to(device)
         # the network has constants that the file lacks; a weight that it lacks would be a random one
-        missing, unknown = self.model.load_state_dict(read_tensors(file, "imagereward.weights"), strict=False)
+        tensors = read_tensors(file, "weights.imagereward")
+        try:
+            missing, unknown = self.model.load_state_dict(tensors, strict=False)
+        except RuntimeError as error:  # of another shape
+            told = " ".join(str(error).split())
+            raise ValueError(
+                f"weights.imagereward={weights}: does not fit the network: {told:.200}"
+            ) from None
         trained = {name for name, _ in self.model.named_parameters()}
         if lacking := sorted(trained & set(missing)) + sorted(unknown):
-            raise ValueError(f"imagereward.weights={weights}: missing or unknown: {', '.join(lacking[:3])}")
+            raise ValueError(f"weights.imagereward={weights}: missing or unknown: {', '.join(lacking[:3])}")
         self.model.eval()
 
     @property
@@ -133,7 +146,7 @@ class HPSv2:
     """
 
     def __init__(self, weights: str | Path, sha256: str | None = None, device: str = "cpu") -> None:
-        file, self.sha256 = checked_file(weights, sha256, "hps.weights", "HPS_v2_compressed.pt of xswu/HPSv2")
+        file, self.sha256 = checked_file(weights, sha256, "weights.hps", "HPS_v2_compressed.pt of xswu/HPSv2")
         package = required("open_clip", "open-clip-torch", "HPS v2", file)
         with _made("HPS v2"), offline():
             self.model, _, self.prepare = package.create_model_and_transforms(
@@ -169,7 +182,7 @@ class VQAScore:
         place = Path(folder).expanduser()
         if not place.is_dir():
             raise ValueError(
-                f"vqascore.folder={folder}: no such folder; put zhiqiulin/{model} there "
+                f"weights.vqascore={folder}: no such folder; put zhiqiulin/{model} there "
                 f"(hf download zhiqiulin/{model} --cache-dir FOLDER), nothing is downloaded here"
             )
         self.name = model

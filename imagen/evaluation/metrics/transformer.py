@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from imagen.evaluation.metrics.features import Key, check_pictures, exact_convolutions
@@ -36,7 +35,7 @@ class DINOv2:
     def __init__(
         self, folder: str | Path, sha256: str | None = None, device: str | torch.device = "cpu"
     ) -> None:
-        self.folder, self.weights = checked_folder(folder, sha256, "dinov2.folder", "facebook/dinov2-large")
+        self.folder, self.weights = checked_folder(folder, sha256, "weights.dinov2", "facebook/dinov2-large")
         self.processor = load_processor(self.folder)
         self.model = load(self.folder, "AutoModel", ("dinov2", "dinov2_with_registers")).to(device)
         self.device = torch.device(device)
@@ -67,7 +66,7 @@ class CLIP:
         self, folder: str | Path, sha256: str | None = None, device: str | torch.device = "cpu"
     ) -> None:
         source = "openai/clip-vit-large-patch14"
-        self.folder, self.weights = checked_folder(folder, sha256, "clip.folder", source)
+        self.folder, self.weights = checked_folder(folder, sha256, "weights.clip", source)
         self.processor = load_processor(self.folder)
         self.tokenizer = _tokenizer(self.folder)
         self.model = load(self.folder, "CLIPModel", ("clip",)).to(device)
@@ -125,7 +124,7 @@ def load(folder: Path, kind: str, types: tuple[str, ...] | None) -> Any:
     wanted: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
         config = transformers.AutoConfig.from_pretrained(folder, **wanted)
-    except (OSError, ValueError, KeyError):
+    except Exception:  # a config.json of somebody else's fails anywhere
         raise ValueError(
             f"{folder}: no config.json of a model that transformers {transformers.__version__} knows by itself"
         ) from None
@@ -138,9 +137,15 @@ def load(folder: Path, kind: str, types: tuple[str, ...] | None) -> Any:
     logging.disable_progress_bar()
     try:
         model, report = getattr(transformers, kind).from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **wanted
+            folder,
+            config=config,
+            dtype=torch.float32,
+            use_safetensors=True,
+            output_loading_info=True,
+            attn_implementation="sdpa",  # config.json may name a kernel that would be fetched
+            **wanted,
         )
-    except (OSError, RuntimeError, ValueError, SafetensorError, ImportError) as error:
+    except Exception as error:
         raise ValueError(f"{folder}: cannot be loaded as {kind}: {first_line(error)}") from None
     finally:
         logging.set_verbosity(before)

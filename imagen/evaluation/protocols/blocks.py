@@ -33,12 +33,13 @@ class Made:
 
 
 class Blocks:
-    """The folder of blocks of `size` pictures each of `wanted`, in order."""
+    """The folder of blocks of `size` pictures each of `wanted`, in order. `partial`: whether a block may have fewer than it is to
+    have; else a shard that was cut is told by that."""
 
-    def __init__(self, folder: Path, wanted: Sequence[Wanted], size: int) -> None:
+    def __init__(self, folder: Path, wanted: Sequence[Wanted], size: int, partial: bool = False) -> None:
         if size < 1:
             raise ValueError(f"block={size}: must be at least 1")
-        self.folder, self.wanted, self.size = folder, wanted, size
+        self.folder, self.wanted, self.size, self.partial = folder, wanted, size, partial
 
     def __len__(self) -> int:
         return -(-len(self.wanted) // self.size)
@@ -95,13 +96,15 @@ class Blocks:
             if any(pictures.keys() != last.keys() for pictures in found.values()):
                 raise ValueError("stages have other pictures than the last one")
             there = [row for key, row in rows.items() if key in last]
+            if len(there) < len(rows) and not self.partial:
+                raise ValueError(f"{len(there)} of its {len(rows)} pictures")
             stacked = {
                 name: np.stack([pictures[r.key] for r in there])
                 if there
                 else np.zeros((0, 1, 1, 3), np.uint8)
                 for name, pictures in {"": last, **found}.items()
             }
-        except (OSError, ValueError, tarfile.TarError, Image.DecompressionBombError) as error:
+        except (OSError, ValueError, RecursionError, tarfile.TarError, Image.DecompressionBombError) as error:
             raise ValueError(
                 f"{path}: damaged ({' '.join(str(error).split()):.120}); delete it, and the same command makes it again"
             ) from None

@@ -2,9 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,11 @@ import torch
 from torch import Tensor
 
 from imagen.evaluation.metrics.features import Extractor
-from imagen.evaluation.protocols.blocks import Blocks, digest
+from imagen.evaluation.protocols.blocks import Blocks, Made, digest
 from imagen.evaluation.protocols.makers import Maker
 from imagen.evaluation.protocols.protocol import Reference
 from imagen.evaluation.protocols.ranks import Rank, wait_until
-from imagen.evaluation.protocols.scoring import Scorer, features_of, read_features, scores_of
+from imagen.evaluation.protocols.scoring import Scorer, features_of, read_features, scored, scores_of
 from imagen.evaluation.protocols.wanted import Wanted
 from imagen.files import read_json, write_text
 from imagen.memory import memory_gb
@@ -34,9 +33,20 @@ class Parts:
     extractors: Mapping[str, Extractor]
 
 
+@dataclass(frozen=True)
+class Collected:
+    """All of an evaluation. `pictures`: {"count", "resolution", "sha256"}; `missing`: keys of those that could not be had; `scores`:
+    {key: scores}, in order; `features`: {extractor: (of the pictures (n, D), of the reference (m, D) or None)}."""
+
+    pictures: dict[str, Any]
+    missing: list[str]
+    scores: dict[str, dict[str, float | None]]
+    features: dict[str, tuple[Tensor, Tensor | None]]
+
+
 class Evaluation:
-    """The folder of one. `wanted`: the pictures, in blocks of `size`; `reference`: what they are compared with at `resolution` (None:
-    the pictures' own), whose features lie in `shared`, for other evaluations too."""
+    """The folder of one. `wanted`: the pictures, in blocks of `size`, of which some may be missing if `partial`; `reference`: what they
+    are compared with at `resolution` (None: the pictures' own), whose features lie in `shared`, for other evaluations too."""
 
     def __init__(
         self,
@@ -46,11 +56,13 @@ class Evaluation:
         reference: Reference | None,
         resolution: int | None,
         shared: Path,
+        partial: bool = False,
     ) -> None:
         self.folder, self.reference, self.resolution, self.shared = folder, reference, resolution, shared
-        self.blocks = Blocks(folder / "pictures", wanted, size)
+        self.blocks = Blocks(folder / "pictures", wanted, size, partial)
         self.size = size
         self._side: int | None = None
+        self._scored: set[int] = set()
 
     def make_block(self, rank: Rank, block: int, maker: Maker, tell: Tell) -> None:
         """The pictures of a block, unless they are there."""
@@ -75,78 +87,88 @@ class Evaluation:
             self._of_reference(block, parts)
             tell("real pictures", (block + 1) * self.size, len(self.reference or ()))
 
-    def finished(self, extractors: Sequence[str]) -> bool:
+    def finished(self, parts: Parts) -> bool:
         """Whether all processes have done their shares."""
-        blocks = range(len(self.blocks))
-        there = all(self._scores(block).is_file() for block in blocks)
-        made = all(self._features(name, block).is_file() for name in extractors for block in blocks)
-        real = all(
-            self._real(name, block).is_file() for name in extractors for block in range(self.reference_blocks)
-        )
-        return there and made and real
+        if not all(map(self.blocks.has, range(len(self.blocks)))):
+            return False
+        for block in range(len(self.blocks)):
+            # those of an earlier evaluation, by other scorers, are there and are none of these
+            if block not in self._scored:
+                if not scored(self._scores(block), parts.scorers):
+                    return False
+                self._scored.add(block)
+        blocks, real = range(len(self.blocks)), range(self.reference_blocks)
+        made = all(self._features(name, block).is_file() for name in parts.extractors for block in blocks)
+        return made and all(self._real(name, block).is_file() for name in parts.extractors for block in real)
 
     @property
     def reference_blocks(self) -> int:
         """How many blocks of real pictures there are."""
         return 0 if self.reference is None else -(-len(self.reference) // self.size)
 
-    def wait(self, extractors: Sequence[str], tell: Tell) -> None:
+    def wait(self, parts: Parts, tell: Tell) -> None:
         """For other processes, until all is there."""
-        wait_until(
-            lambda: self.finished(extractors),
-            lambda: tell("pictures", self._there(), len(self.blocks.wanted)),
-        )
 
-    def scores(self, parts: Parts) -> dict[str, dict[str, float | None]]:
-        """{key: scores} of all pictures, in order."""
-        found: dict[str, dict[str, float | None]] = {}
-        for block, made in enumerate(self.blocks.every()):
-            found |= scores_of(self._scores(block), made, parts.scorers)
-        return found
+        def told() -> int:
+            tell("pictures", self._there(), len(self.blocks.wanted))
+            return sum(1 for _ in self.folder.rglob("0*.*"))
 
-    def features(self, parts: Parts) -> dict[str, tuple[Tensor, Tensor | None]]:
-        """{extractor: (of the pictures (n, D), of the reference (m, D) or None)}."""
-        found: dict[str, tuple[Tensor, Tensor | None]] = {}
-        for name, extractor in parts.extractors.items():
-            made = [
-                features_of(self._features(name, block), there.last, extractor)
-                for block, there in enumerate(self.blocks.every())
-                if there.rows
-            ]
-            real = [self._of_reference(b, parts)[name] for b in range(self.reference_blocks)]
-            found[name] = (torch.cat(made), torch.cat(real) if real else None)
-        return found
+        wait_until(lambda: self.finished(parts), told)
 
-    @cached_property
-    def pictures(self) -> dict[str, Any]:
-        """Once all are there: {"count", "resolution", "sha256"}; and "missing", the keys of those that could not be had."""
+    def collected(self, parts: Parts) -> Collected:
+        """Once all is there: in one pass over the blocks, what lacks is computed. ValueError for pictures of several sizes."""
         there: list[str] = []
-        sizes: set[int] = set()
+        scores: dict[str, dict[str, float | None]] = {}
+        made: dict[str, list[Tensor]] = {name: [] for name in parts.extractors}
+        sides: set[int] = set()
 
-        def each() -> Any:
-            for made in self.blocks.every():
-                there.extend(row.key for row in made.rows)
-                if made.rows:
-                    sizes.add(made.last.shape[1])
-                yield from made.last
+        def each() -> Iterator[np.ndarray]:
+            for block, pictures in enumerate(self.blocks.every()):
+                there.extend(row.key for row in pictures.rows)
+                scores.update(scores_of(self._scores(block), pictures, parts.scorers))
+                if pictures.rows:
+                    sides.add(self._square(pictures))
+                    for name, extractor in parts.extractors.items():
+                        path = self._features(name, block)
+                        made[name].append(features_of(path, pictures.last, extractor))
+                yield from pictures.last
 
         found = digest(each())
+        if len(sides) > 1:
+            raise ValueError(
+                f"the pictures are of several sizes ({', '.join(f'{side} x {side}' for side in sorted(sides))}): a protocol compares "
+                "pictures of one; resize them first, all in the same way"
+            )
+        features: dict[str, tuple[Tensor, Tensor | None]] = {}
+        for name, parts_of in made.items() if there else ():
+            real = [self._of_reference(block, parts)[name] for block in range(self.reference_blocks)]
+            features[name] = torch.cat(parts_of), torch.cat(real) if real else None
+        known = {"count": len(there), "resolution": max(sides, default=0), "sha256": found}
         missing = sorted({row.key for row in self.blocks.wanted} - set(there))
-        return {"count": len(there), "resolution": max(sizes, default=0), "sha256": found, "missing": missing}
+        return Collected(known, missing, scores, features)
+
+    def _square(self, made: Made) -> int:
+        """The side of a block's pictures. ValueError when they are not of the size that the protocol compares at."""
+        height, width = made.last.shape[1:3]
+        if height != width:
+            raise ValueError(
+                f"the pictures are {width} x {height}: a protocol compares squares; crop them first, all in the same way"
+            )
+        if self.resolution and height != self.resolution:
+            raise ValueError(refused_size(height, self.resolution))
+        return height
 
     @property
     def side(self) -> int:
         """Of the pictures, in pixels. ValueError when they are not of the size that the protocol compares at."""
         while self._side is None:
             there = [block for block in range(len(self.blocks)) if self.blocks.has(block)]
-            sides = (made.last.shape[1] for made in map(self.blocks.read, there) if made.rows)
+            sides = (self._square(made) for made in map(self.blocks.read, there) if made.rows)
             found = next(sides, None)
             if found or len(there) == len(self.blocks):
                 self._side = found or 0
             else:
                 time.sleep(0.2)  # other processes make the first ones
-        if self._side and self.resolution and self._side != self.resolution:
-            raise ValueError(refused_size(self._side, self.resolution))
         return self._side
 
     def _of_reference(self, block: int, parts: Parts) -> dict[str, Tensor]:
@@ -154,9 +176,12 @@ class Evaluation:
         start, stop = block * self.size, min((block + 1) * self.size, len(self.reference))
         found: dict[str, Tensor] = {}
         pictures: np.ndarray | None = None
+        content = self.reference.content(start, stop)
         for name, extractor in parts.extractors.items():
             identity = {
-                "reference": json.dumps([self.reference.identity, start, stop, self.side], sort_keys=True),
+                "reference": json.dumps(
+                    [self.reference.identity, start, stop, self.side, content], sort_keys=True
+                ),
                 "extractor": json.dumps(extractor.key, sort_keys=True),
             }
             path = self._real(name, block)
@@ -169,11 +194,7 @@ class Evaluation:
 
     def cost(self) -> dict[str, Any]:
         """{"images_per_second" of one process, "seconds" of all, "memory_gb" at most, "device"} of making the pictures."""
-        found = [
-            read_json(self._cost(block), "delete the folder")
-            for block in range(len(self.blocks))
-            if self._cost(block).is_file()
-        ]
+        found = [cost for block in range(len(self.blocks)) if (cost := _cost_of(self._cost(block)))]
         seconds = sum(cost["seconds"] for cost in found)
         rate = sum(cost["pictures"] for cost in found) / seconds if seconds else None
         return {
@@ -197,6 +218,16 @@ class Evaluation:
 
     def _real(self, name: str, block: int) -> Path:
         return self.shared / name / f"{block:06d}.safetensors"
+
+
+def _cost_of(path: Path) -> dict[str, Any] | None:
+    """A note of what a block cost, which no number depends on: None where it cannot be read."""
+    try:
+        found = read_json(path, "")
+    except (OSError, ValueError):
+        return None
+    numbers = (found.get(name) for name in ("pictures", "seconds", "memory_gb"))
+    return found if all(isinstance(value, int | float) for value in numbers) else None
 
 
 def refused_size(side: int, resolution: int) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 DISTANCES = ("fid", "fd_dinov2", "cmmd", "kid", "pixels")
-ALIGNMENTS = ("clip", "shapes.scene", "clip.wins")
+ALIGNMENTS = ("clip", "shapes.scene", "geneval.correct", "clip.wins")
 COLORS = ["#000000", "#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00"]  # Okabe and Ito's
 MARKS = "os^DvPX"
 

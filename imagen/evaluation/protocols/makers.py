@@ -2,7 +2,9 @@
 pictures lie in a folder.
 """
 
+import hashlib
 import inspect
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,13 +26,20 @@ from imagen.evaluation.protocols.wanted import Wanted
 from imagen.evaluation.shapes_samples import from_uint8
 from imagen.files import printable
 from imagen.grid import to_uint8
+from imagen.text.weights import fingerprint
 
 
 class Maker(Protocol):
-    """`source`: plain JSON that says who it is; `sampling`: with which settings, None when that is not known."""
+    """`source`: plain JSON that says who it is; `sampling`: with which settings, None when that is not known; `partial`: whether
+    it may leave pictures out."""
 
     source: dict[str, Any]
     sampling: dict[str, Any] | None
+    partial: bool
+
+    def check(self, rows: Sequence[Wanted]) -> None:
+        """ValueError, before anything is made or written, when it cannot make these."""
+        ...
 
     def __call__(self, rows: Sequence[Wanted]) -> Made:
         """The pictures of a block; rows that cannot be had are left out."""
@@ -40,6 +49,8 @@ class Maker(Protocol):
 class Release:
     """The cascade of a release folder, on `device`. `settings`: the fields of `imagen.sampling.Settings`, one value for all
     stages or a list of one each; None: what the release recommends. `cascade`: of that folder, where it is loaded already."""
+
+    partial = False
 
     def __init__(
         self,
@@ -58,6 +69,13 @@ class Release:
         }
         self.sampling: dict[str, Any] | None = self.cascade.described(self.cascade.stages, **settings)
 
+    def check(self, rows: Sequence[Wanted]) -> None:
+        """See `Maker`."""
+        if self.cascade.stages[0].lowres:
+            raise ValueError(
+                f"release={self.source['folder']}: has no base stage; give one that has, or enlarge real pictures with generator=enlarge"
+            )
+
     def __call__(self, rows: Sequence[Wanted]) -> Made:
         """All of them, by every stage."""
         prompts, seeds = [row.prompt for row in rows], [row.seed for row in rows]
@@ -74,6 +92,8 @@ Originals = Callable[[Sequence[Wanted], int], np.ndarray]
 class Enlarged:
     """The super-resolution stages of a `release` alone: the real picture of each prompt (`originals`), made as small as their
     first one's input, enlarged again. What they lose or add is their own, and no base stage's."""
+
+    partial = False
 
     def __init__(self, release: Release, originals: Originals) -> None:
         self.cascade, self.settings, self.batch_size = release.cascade, release.settings, release.batch_size
@@ -92,6 +112,10 @@ class Enlarged:
         }
         self.sampling: dict[str, Any] | None = self.cascade.described(self.stages, **self.settings)
 
+    def check(self, rows: Sequence[Wanted]) -> None:
+        """See `Maker`."""
+        self.originals(rows[:1], 8)
+
     def __call__(self, rows: Sequence[Wanted]) -> Made:
         """All of them, by every super-resolution stage; `Made.before` begins with their input, "lowres"."""
         prompts, seeds = [row.prompt for row in rows], [row.seed for row in rows]
@@ -105,36 +129,85 @@ class Enlarged:
 
 class Images:
     """Pictures that any system made: a table (csv, tsv, jsonl: columns path, caption) or a folder of pictures with a .txt of the
-    prompt beside each. The k-th picture of a prompt answers the k-th wanted of it; one that is not there is left out. Where
-    nothing says which picture is of which prompt (`named` is False), they are taken in the order of their names.
+    prompt beside each. The k-th picture of a prompt answers the k-th wanted of it. Where nothing says which picture is of which
+    prompt (`named` is False), they are taken in the order of their names, 2 before 10, and must be as many as are wanted.
 
-    ValueError: no such table or folder, or no pictures in it."""
+    `skip`: pictures that are not there, or cannot be read, are left out; else they are refused. `unread`: why some could not be.
+    Who they are is their bytes: all are read once. ValueError: no such table or folder, or no pictures in it."""
 
-    def __init__(self, where: Path) -> None:
+    partial = True
+
+    def __init__(self, where: Path, skip: bool = False) -> None:
         self.sampling: dict[str, Any] | None = None
-        self._data: Folder | Table = Folder(where) if where.is_dir() else Table(where)
+        self.where, self.skip = where, skip
+        try:
+            self._data: Folder | Table = Folder(where) if where.is_dir() else Table(where)
+        except ValueError as error:  # as sources they are source.path=
+            raise ValueError(str(error).replace("source.path", "images")) from None
         rows = [(split, row) for split, total in self._data.splits.items() for row in range(total)]
-        self._places: dict[tuple[str, int], tuple[str, int]] = {}
         self.unread: list[str] = []
+        self._places: dict[tuple[str, int], tuple[str, int]] = {}
         counts: Counter[str] = Counter()
+        content = hashlib.sha256()
         for place in rows:
             try:
-                for prompt in self._data.captions(*place):
-                    self._places[prompt, counts[prompt]] = place
-                    counts[prompt] += 1
+                pair = self._data.pair(*place)
             except BadPair as error:
                 self.unread.append(str(error))
+                continue
+            content.update(hashlib.sha256(pair.image).digest() + "\0".join(pair.captions).encode())
+            for prompt in pair.captions:
+                self._places[prompt, counts[prompt]] = place
+                counts[prompt] += 1
         self.named = bool(self._places)
-        if not self.named:
-            self.unread, self._places = [], {("", number): place for number, place in enumerate(rows)}
-        self.source: dict[str, Any] = {"kind": "images", "folder": str(where), "pictures": len(rows)}
+        if not self.named and isinstance(self._data, Folder):
+            self.unread, found = [], []
+            for place in rows:
+                try:
+                    pair = self._data.picture(*place)
+                except BadPair as error:
+                    self.unread.append(str(error))
+                    continue
+                found.append((natural(pair.name), place, hashlib.sha256(pair.image).digest()))
+            for number, (_, place, of_bytes) in enumerate(sorted(found)):
+                content.update(of_bytes)
+                self._places["", number] = place
+        self.source: dict[str, Any] = {
+            "kind": "images",
+            "folder": str(where),
+            "sha256": content.hexdigest(),
+            "pictures": len(set(self._places.values())),
+            "of": "the prompts beside them"
+            if self.named
+            else "the prompts, in the order of the pictures' names",
+        }
+
+    def check(self, rows: Sequence[Wanted]) -> None:
+        """See `Maker`."""
+        if not self.named and len(self._places) != len(rows):
+            raise ValueError(
+                f"images={self.where}: {len(self._places)} pictures without a prompt beside them are taken in the order of their names, "
+                f"and {len(rows)} are wanted: give as many, or put a .txt of its prompt beside each"
+            )
+        missing = [row for row in rows if self._place(row) is None]
+        if missing and not (self.skip and len(missing) < len(rows)):
+            unread = f" ({len(self.unread)} could not be read, first {self.unread[0]})" if self.unread else ""
+            some = "; ".join(f"{row.prompt!r:.60}" for row in missing[:3]) + (
+                "; ..." if len(missing) > 3 else ""
+            )
+            raise ValueError(
+                f"images={self.where}: {len(missing)} of {len(rows)} pictures are missing{unread}: {some}; add them"
+                + ("" if self.skip else ", or score those that are there with missing=skip")
+            )
+
+    def _place(self, row: Wanted) -> tuple[str, int] | None:
+        return self._places.get((row.prompt, row.number) if self.named else ("", row.index))
 
     def __call__(self, rows: Sequence[Wanted]) -> Made:
-        """Those that are there. ValueError for pictures of more than one size."""
+        """Those that are there. ValueError for pictures of more than one size, and for one that cannot be read unless `skip`."""
         found = []
         for row in rows:
-            place = self._places.get((row.prompt, row.number) if self.named else ("", row.index))
-            if place is None:
+            if (place := self._place(row)) is None:
                 continue
             try:
                 if isinstance(self._data, Folder) and not self.named:
@@ -143,21 +216,35 @@ class Images:
                     pair = self._data.pair(*place)
                 found.append((row, pair.name, np.asarray(decode(pair.image))))
             except BadPair as error:
+                if not self.skip:
+                    raise ValueError(
+                        f"images={self.where}: {error}; mend it and give a new folder as out=, or leave it out with missing=skip"
+                    ) from None
                 self.unread.append(str(error))
         sizes = {array.shape: name for _, name, array in found}
         if len(sizes) > 1:
             (a, first), (b, second) = list(sizes.items())[:2]
             raise ValueError(
-                f"images={self.source['folder']}: {printable(first)} is {a[1]} x {a[0]} and {printable(second)} {b[1]} x {b[0]}: a "
+                f"images={self.where}: {printable(first)} is {a[1]} x {a[0]} and {printable(second)} {b[1]} x {b[0]}: a "
                 "protocol compares pictures of one size; resize them first, all in the same way"
             )
         last = np.stack([array for _, _, array in found]) if found else np.zeros((0, 1, 1, 3), np.uint8)
         return Made([row for row, _, _ in found], last, {})
 
 
+def natural(name: str) -> list[tuple[int, str]]:
+    """A key that sorts 2.png before 10.png."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+KEPT = (".json", ".txt", ".model", ".safetensors")  # what a pipeline is loaded from
+
+
 class Diffusers:
     """A pipeline of the library `diffusers` in a local folder (an extra), such as Latent Diffusion's or DeepFloyd IF's: prompts and
     seeds in, pictures out. `guidance` and `steps`: its guidance_scale and num_inference_steps; None: its own."""
+
+    partial = False
 
     def __init__(
         self,
@@ -167,6 +254,9 @@ class Diffusers:
         steps: int | None = None,
         batch_size: int = 16,
     ) -> None:
+        for name, value in (("guidance", guidance), ("steps", steps)):
+            if isinstance(value, list):
+                raise ValueError(f"{name}={value}: a pipeline of diffusers takes one value; give a number")
         if not (folder / "model_index.json").is_file():
             raise ValueError(
                 f"pipeline={folder}: no model_index.json; give a folder that save_pretrained of a diffusers pipeline wrote"
@@ -196,10 +286,13 @@ class Diffusers:
         self.source: dict[str, Any] = {
             "kind": "diffusers",
             "folder": str(folder),
-            "sha256": sha256(folder / "model_index.json"),
+            "sha256": fingerprint([p for p in sorted(folder.rglob("*")) if p.suffix in KEPT and p.is_file()]),
             "pipeline": type(self.pipeline).__name__,
         }
         self.sampling: dict[str, Any] | None = {"pipeline": dict(self.how)}
+
+    def check(self, rows: Sequence[Wanted]) -> None:
+        """See `Maker`."""
 
     @torch.no_grad()
     def __call__(self, rows: Sequence[Wanted]) -> Made:

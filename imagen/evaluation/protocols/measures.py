@@ -1,63 +1,37 @@
 """The measures by their names: what each needs (scores of pictures, features of sets, real pictures, weights), and how it is
 computed from these.
 
-    of a picture    shapes, drift (super-resolution against its low-resolution input), clip
+    of a picture    shapes, drift (super-resolution against its low-resolution input), clip; aesthetics, imagereward, hps, vqascore
+                    (learned judges); geneval (a detector)
     of a set        fid, kid, precision_recall, density_coverage, inception_score (Inception); fd_dinov2 (DINOv2); cmmd (CLIP);
                     pixels (no network, and no FID)
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from imagen.evaluation.metrics.bootstrap import half_samples
-from imagen.evaluation.metrics.features import Extractor, Pixels
 from imagen.evaluation.metrics.frechet import frechet_distance, frechet_infinity
-from imagen.evaluation.metrics.inception import Inception
 from imagen.evaluation.metrics.kernel import cmmd, kid
 from imagen.evaluation.metrics.manifold import density_coverage, precision_recall
 from imagen.evaluation.metrics.sample_size import fewer
 from imagen.evaluation.metrics.scores import clip_score, inception_score, prompt_wins
-from imagen.evaluation.metrics.transformer import CLIP, DINOv2
 from imagen.evaluation.protocols.evaluation import Parts
+from imagen.evaluation.protocols.judging import ASKED
 from imagen.evaluation.protocols.protocol import Reference
 from imagen.evaluation.protocols.scoring import Drift, Scorer, ShapesJudge
 from imagen.evaluation.protocols.wanted import Wanted
+from imagen.evaluation.protocols.weights import Weights
+from imagen.evaluation.suites.contradictions import contradicted
 
 Features = Mapping[str, tuple[Tensor, Tensor | None]]
 """{extractor: (of the pictures (n, D), of real ones (m, D) or None)}."""
 MANY = 256  # numbers of a feature beyond which a resample is dear
 RESAMPLES = {"dear": 10, "cheap": 50}
-
-
-@dataclass(frozen=True)
-class Weights:
-    """Files and folders on this disk; None where there is none."""
-
-    inception: Path | None = None
-    dinov2: Path | None = None
-    clip: Path | None = None
-
-    def of(self, extractor: str, metric: str, device: str) -> Extractor:
-        """The extractor of that name. ValueError naming the option that it misses."""
-        if extractor == "pixels":
-            return Pixels()
-        where = getattr(self, extractor)
-        if where is None:
-            what = {
-                "inception": "the file pt_inception-2015-12-05-6726825d.pth of torch-fidelity",
-                "dinov2": "a folder of facebook/dinov2-large",
-                "clip": "a folder of openai/clip-vit-large-patch14",
-            }
-            raise ValueError(
-                f"metrics: {metric} needs weights.{extractor}=PATH, {what[extractor]} on this disk (nothing is downloaded); or "
-                f"leave {metric} out with metrics=[...]"
-            )
-        return {"inception": Inception, "dinov2": DINOv2, "clip": CLIP}[extractor](where, device=device)
 
 
 @dataclass(frozen=True)
@@ -99,7 +73,7 @@ SETS: dict[str, OfSet] = {
 }
 SCORERS: dict[str, Callable[[], Scorer]] = {"shapes": ShapesJudge, "drift": Drift}
 FRECHET = ("pixels", "fid", "fd_dinov2")
-NAMES = (*SCORERS, "clip", *SETS)
+NAMES = (*SCORERS, *ASKED, "clip", *SETS)
 
 
 @dataclass(frozen=True)
@@ -115,12 +89,29 @@ class Measures:
         for name in names:
             if name not in NAMES:
                 raise ValueError(f"metrics: {name!s:.40} is none; choose from {', '.join(sorted(NAMES))}")
-        scorers = [SCORERS[name]() for name in names if name in SCORERS]
-        needed = {
-            "clip" if name == "clip" else SETS[name].extractor: name for name in names if name not in SCORERS
-        }
-        extractors = {kind: weights.of(kind, name, device) for kind, name in needed.items()}
+        loaded: dict[str, Any] = {}
+
+        def network(kind: str, metric: str) -> Any:
+            if kind not in loaded:  # CLIP is asked by several
+                loaded[kind] = weights.of(kind, metric, device)
+            return loaded[kind]
+
+        scorers: list[Scorer] = []
+        needed: dict[str, str] = {}
+        for name in dict.fromkeys(names):
+            if name in SCORERS:
+                scorers.append(SCORERS[name]())
+            elif name in ASKED:
+                scorers.append(ASKED[name](weights, network, device))
+            else:
+                needed["clip" if name == "clip" else SETS[name].extractor] = name
+        extractors = {kind: network(kind, name) for kind, name in needed.items()}
         return cls(tuple(names), Parts(scorers, extractors))
+
+    def check(self, wanted: Sequence[Wanted]) -> None:
+        """ValueError for prompts that a scorer knows nothing of."""
+        for scorer in self.parts.scorers:
+            scorer.check(wanted)
 
     def refuse_without(self, reference: Reference | None) -> None:
         """ValueError when a measure compares with real pictures and the protocol has none."""
@@ -137,16 +128,30 @@ class Measures:
         return scorers | {name: dict(extractor.key) for name, extractor in self.parts.extractors.items()}
 
     def of_pairs(self, rows: Sequence[Wanted], features: Features) -> dict[str, dict[str, float | None]]:
-        """{key: scores} of pictures and their prompts: "clip", 100 max(cosine, 0), and "clip.wins", how often the own prompt scores
-        above those of the other pictures."""
+        """{key: scores} of pictures and their prompts: "clip", 100 max(cosine, 0); "clip.wins", how often the own prompt scores above
+        those of the other pictures; and where any prompt has a contradicting one, "clip.contradicted": 1 where the own prompt
+        scores above it, 0.5 at a tie, None for a prompt without one."""
         if "clip" not in self.names:
             return {}
         extractor: Any = self.parts.extractors["clip"]
         prompts = [row.prompt for row in rows]
-        text = torch.cat([extractor.text(prompts[i : i + 64]) for i in range(0, len(prompts), 64)]).cpu()
-        images = features["clip"][0]
-        found = zip(rows, clip_score(images, text).tolist(), _wins(images, text))
-        return {row.key: {"clip": score, "clip.wins": won} for row, score, won in found}
+        against = {prompt: contradicted(prompt) for prompt in dict.fromkeys(prompts)}
+        # each once: in another batch the same prompt has slightly other features, and would seem to be another one
+        asked = list(dict.fromkeys([*prompts, *filter(None, against.values())]))
+        text = torch.cat([extractor.text(asked[i : i + 64]) for i in range(0, len(asked), 64)]).cpu()
+        place = {prompt: i for i, prompt in enumerate(asked)}
+        images, own = features["clip"][0], text[[place[prompt] for prompt in prompts]]
+        scores = zip(rows, clip_score(images, own).tolist(), _wins(images, own))
+        found: dict[str, dict[str, float | None]] = {
+            row.key: {"clip": score, "clip.wins": won} for row, score, won in scores
+        }
+        pairs = [(i, place[other]) for i, prompt in enumerate(prompts) if (other := against[prompt])]
+        if pairs:
+            these, others = map(list, zip(*pairs))
+            told = dict(zip(these, prompt_wins(images[these], own[these], text[others]).tolist()))
+            for i, row in enumerate(rows):
+                found[row.key]["clip.contradicted"] = told.get(i)
+        return found
 
     def of_sets(self, features: Features, asked: int, seed: int) -> dict[str, dict[str, Any]]:
         """Metric -> {"value", "interval": 95 % or None, "n", "note"}; of Frechet distances "NAME.infinity" too, what they tend to

@@ -5,6 +5,7 @@ prompts            Suite: every prompt of a suite such as DrawBench (section 4.3
 shapes             Drawn: held-out prompts of the drawn world, judged exactly
 """
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -29,7 +30,11 @@ class Reference(Protocol):
     def __len__(self) -> int: ...
 
     def pictures(self, start: int, stop: int, resolution: int) -> np.ndarray:
-        """Numbers start to stop -> (n, R, R, 3) uint8; those that cannot be read are left out."""
+        """Numbers start to stop -> (n, R, R, 3) uint8. ValueError naming one that cannot be read."""
+        ...
+
+    def content(self, start: int, stop: int) -> str:
+        """What tells numbers start to stop from other pictures of the same names: a hash of their files; "" where `identity` does."""
         ...
 
 
@@ -73,13 +78,24 @@ class Photographs:
 
     def pictures(self, start: int, stop: int, resolution: int) -> np.ndarray:
         """See `Reference`."""
-        found = []
+        return np.stack([fit(decode(image, resolution), resolution) for image in self._files(start, stop)])
+
+    def content(self, start: int, stop: int) -> str:
+        """See `Reference`."""
+        found = hashlib.sha256()
+        for image in self._files(start, stop):
+            found.update(hashlib.sha256(image).digest())
+        return found.hexdigest()
+
+    def _files(self, start: int, stop: int) -> Iterator[bytes]:
         for split, row in self.rows[start:stop]:
             try:
-                found.append(fit(decode(self.source.pair(split, row).image, resolution), resolution))
-            except BadPair:
-                continue
-        return np.stack(found) if found else np.zeros((0, resolution, resolution, 3), np.uint8)
+                yield self.source.pair(split, row).image
+            except BadPair as error:
+                raise ValueError(
+                    f"a real picture cannot be read ({error}): mend it, or take it out of the source; a distance from fewer pictures is "
+                    "another number"
+                ) from None
 
 
 class Captions:
@@ -99,6 +115,7 @@ class Captions:
             raise ValueError(
                 f"protocol={name}: source={type(source).__name__.lower()} has no captions without its pictures; give coco, table or folder"
             )
+        at_least(1, count=count, resolution=resolution)
         self.source, self.name, self.count = source, name, count
         self.metrics, self.resolution = tuple(metrics), resolution
 
@@ -185,7 +202,12 @@ class Suite:
         return {"name": self.name, "suite": suite, "per_prompt": self.per_prompt}
 
     def wanted(self, count: int, seed: int) -> list[Wanted]:
-        """See `Evaluated`. Fewer than all are the first ones."""
+        """See `Evaluated`. Fewer than all are the first ones. ValueError for more."""
+        if count > self.count:
+            raise ValueError(
+                f"count={count}: the suite has {self.count // self.per_prompt} prompts, {self.per_prompt} pictures each; give at most "
+                f"{self.count}, or more with protocol.per_prompt="
+            )
         rows = [(p.prompt, p.category or "", getattr(p, "truth", None)) for p in self.suite.prompts]
         return wanted_of(rows, seed, self.per_prompt)[:count]
 
@@ -198,6 +220,13 @@ class Suite:
         raise ValueError(
             "generator=enlarge: a suite of prompts has no real pictures to enlarge; use protocol=shapes, coco10k or coco30k"
         )
+
+
+def at_least(least: int, **values: int) -> None:
+    """ValueError naming a setting of the protocol below `least`."""
+    for name, value in values.items():
+        if value < least:
+            raise ValueError(f"protocol.{name}={value}: must be at least {least}")
 
 
 MOST = 20_000  # drawn prompts, which are looked for one by one
@@ -215,6 +244,9 @@ class Drawn:
         resolution: int | None = None,
         reading_order: float = 1.0,
     ) -> None:
+        at_least(1, count=count)
+        if not 0 <= reading_order <= 1:
+            raise ValueError(f"protocol.reading_order={reading_order}: a share lies between 0 and 1")
         self.name, self.split, self.count, self.reading_order = "shapes", split, count, reading_order
         self.metrics, self.resolution, self._seed = tuple(metrics), resolution, 0
 
@@ -254,6 +286,10 @@ class DrawnPictures:
     def pictures(self, start: int, stop: int, resolution: int) -> np.ndarray:
         """See `Reference`."""
         return np.stack([draw(scene, resolution) for scene in self.scenes[start:stop]])
+
+    def content(self, start: int, stop: int) -> str:
+        """See `Reference`."""
+        return ""
 
 
 def blocks_of(reference: Reference, size: int, resolution: int) -> Iterator[np.ndarray]:

@@ -4,6 +4,7 @@ device that this program starts itself. They need no collective operation, so on
 
 import multiprocessing as mp
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -67,8 +68,21 @@ def run_on(devices: Sequence[str], work: Callable[..., None], *given: Any) -> No
                 process.join(5)
 
 
-def wait_until(there: Callable[[], bool], told: Callable[[], None], every: float = 0.5) -> None:
-    """Until other processes have done their share; `told()` is called now and then."""
+PATIENCE = 60.0  # seconds of nothing new, after which it is said what is waited for
+
+
+def wait_until(there: Callable[[], bool], told: Callable[[], int], every: float = 0.5) -> None:
+    """Until other processes have done their share; `told()` -> how much of it is there, and is called now and then."""
+    done, since = -1, time.monotonic()
     while not there():
-        told()
+        if (now := told()) != done:
+            done, since = now, time.monotonic()
+        elif time.monotonic() - since > PATIENCE:
+            print(
+                f"nothing new for {PATIENCE:.0f} s: waits for pictures and features of other processes; if they have ended or were never "
+                "started (SLURM_NTASKS without srun), stop this one, and the same command goes on by itself",
+                file=sys.stderr,
+                flush=True,
+            )
+            since = time.monotonic()
         time.sleep(every)

@@ -8,6 +8,7 @@ pictures, so that a killed evaluation computes nothing twice.
 import hashlib
 import itertools
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,9 +22,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from imagen.data.shapes import parse
+from imagen.data.shapes.captions import Asked
 from imagen.evaluation.consistency import consistency
 from imagen.evaluation.metrics.features import Extractor, from_extractor
 from imagen.evaluation.protocols.blocks import Made
+from imagen.evaluation.protocols.wanted import Wanted
 from imagen.evaluation.shapes_judge import KEYS, judge, score
 from imagen.evaluation.shapes_samples import from_uint8
 from imagen.files import read_json, shared, write_text
@@ -32,13 +35,18 @@ BOUND = ("color", "count", "relation")
 
 
 class Scorer(Protocol):
-    """Scores of each picture by itself. `name` begins the names of its scores; `key`: plain JSON that says who scores."""
+    """Scores of each picture by itself. `name` begins the names of its scores, and has no point in it; `key`: plain JSON that says
+    who scores."""
 
     name: str
     key: dict[str, Any]
 
+    def check(self, rows: Sequence[Wanted]) -> None:
+        """Before any picture is made: ValueError where pictures of these could not be scored."""
+        ...
+
     def __call__(self, made: Made) -> list[dict[str, float | None]]:
-        """A dict for each picture of a block; None where a score does not apply."""
+        """A dict for each picture of a block, "" for a score that is called as the scorer is; None where one does not apply."""
         ...
 
 
@@ -51,20 +59,28 @@ class ShapesJudge:
         {"judge": "imagen.evaluation.shapes_judge", "smaller than 32": "enlarged to 64, bicubic"},
     )
 
-    def __call__(self, made: Made) -> list[dict[str, float | None]]:
+    def check(self, rows: Sequence[Wanted]) -> None:
         """See `Scorer`. ValueError for a prompt that is none of the drawn world."""
+        for prompt in dict.fromkeys(row.prompt for row in rows):
+            _drawn(prompt)
+
+    def __call__(self, made: Made) -> list[dict[str, float | None]]:
+        """See `Scorer`."""
         found = []
         for row, picture in zip(made.rows, made.last):
-            try:
-                asked = parse(row.prompt)
-            except ValueError:
-                raise ValueError(
-                    f"metrics=[shapes]: the judge knows only prompts of the drawn world, and not {row.prompt!r:.80}; leave it out"
-                ) from None
-            verdict = score(judge(seen_large(picture)), asked)
+            verdict = score(judge(seen_large(picture)), _drawn(row.prompt))
             scores = {key: None if (right := verdict[key]) is None else float(right) for key in KEYS}
             found.append({**scores, "bound": float(all(verdict[key] is not False for key in BOUND))})
         return found
+
+
+def _drawn(prompt: str) -> Asked:
+    try:
+        return parse(prompt)
+    except ValueError:
+        raise ValueError(
+            f"metrics=[shapes]: the judge knows only prompts of the drawn world, and not {prompt!r:.80}; leave it out"
+        ) from None
 
 
 def seen_large(picture: np.ndarray) -> np.ndarray:
@@ -75,18 +91,56 @@ def seen_large(picture: np.ndarray) -> np.ndarray:
 
 
 def scores_of(path: Path, made: Made, scorers: Sequence[Scorer]) -> dict[str, dict[str, float | None]]:
-    """{key: {"shapes.scene": 1.0}} of a block: read, or computed and kept in `path`."""
-    identity = {scorer.name: scorer.key for scorer in scorers}
-    if path.is_file():
-        there = read_json(path, "delete it, and the same command computes it again")
-        if there.get("of") == identity and set(there.get("scores", {})) == {r.key for r in made.rows}:
-            return there["scores"]
-    found: dict[str, dict[str, float | None]] = {row.key: {} for row in made.rows}
+    """{key: {"shapes.scene": 1.0}} of a block: read, or computed and kept in `path`, each scorer's as soon as they are there: a
+    killed evaluation asks a slow one nothing twice, and one of other metrics none that has answered."""
+    identity = identity_of(scorers)
+    of, found = _kept(path)
+    if set(found) != {row.key for row in made.rows}:
+        of, found = {}, {row.key: {} for row in made.rows}
     for scorer in scorers:
+        if of.get(scorer.name) == identity[scorer.name]:
+            continue
         for row, scores in zip(made.rows, scorer(made) if made.rows else []):
-            found[row.key] |= {f"{scorer.name}.{name}": value for name, value in scores.items()}
-    write_text(path, json.dumps({"of": identity, "scores": found}))
-    return found
+            others = {name: value for name, value in found[row.key].items() if _by(name) != scorer.name}
+            own = {f"{scorer.name}.{n}" if n else scorer.name: value for n, value in scores.items()}
+            found[row.key] = others | own
+        of[scorer.name] = identity[scorer.name]
+        write_text(path, json.dumps({"of": of, "scores": found}))
+    if not path.is_file():  # that there is nothing to be said of them is said
+        write_text(path, json.dumps({"of": of, "scores": found}))
+    return {
+        key: {name: value for asked in identity for name, value in scores.items() if _by(name) == asked}
+        for key, scores in found.items()
+    }
+
+
+def scored(path: Path, scorers: Sequence[Scorer]) -> bool:
+    """Whether all of them have scored the block of `path`."""
+    of, _ = _kept(path)
+    return path.is_file() and all(of.get(name) == key for name, key in identity_of(scorers).items())
+
+
+def identity_of(scorers: Sequence[Scorer]) -> dict[str, Any]:
+    """{name: key}, as JSON gives it back."""
+    return json.loads(json.dumps({scorer.name: scorer.key for scorer in scorers}))
+
+
+def _kept(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, float | None]]]:
+    there = read_json(path, "delete it, and the same command computes it again") if path.is_file() else {}
+    of, scores = there.get("of"), there.get("scores")
+    if not isinstance(of, dict) or not isinstance(scores, dict):
+        return {}, {}
+    rows = [row for row in scores.values() if isinstance(row, dict)]
+    whole = len(rows) == len(scores) and all(v is None or _finite(v) for row in rows for v in row.values())
+    return (of, scores) if whole else ({}, {})
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _by(name: str) -> str:
+    return name.partition(".")[0]
 
 
 def features_of(
@@ -114,6 +168,10 @@ def features_of(
         save_file({"features": found.contiguous()}, beside, metadata=dict(identity))
         shared(beside)
         os.replace(beside, path)
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path}: cannot be written ({error}); the same command goes on when it can"
+        ) from None
     finally:
         beside.unlink(missing_ok=True)
     return found
@@ -138,6 +196,9 @@ class Drift:
     "64.color", the mean of the former without it; "64.psnr", decibels between the input and the picture brought down to it."""
 
     name, key = "drift", {"drift": "imagen.evaluation.consistency, by area"}
+
+    def check(self, rows: Sequence[Wanted]) -> None:
+        """See `Scorer`. Any prompt will do."""
 
     def __call__(self, made: Made) -> list[dict[str, float | None]]:
         """See `Scorer`. ValueError where there is no stage before the last."""

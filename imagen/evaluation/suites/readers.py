@@ -88,7 +88,8 @@ def rows_of(path: Path) -> Table:
     if path.suffix.lower() in (".json", ".jsonl"):
         raise ValueError(f"{path}: line 1 is not an object {{...}}; give JSON lines with a key prompt")
     head = next(line for line in text.split("\n") if line.strip())
-    for delimiter in ("\t", ","):
+    commas = path.suffix.lower() == ".csv" and "\t" not in head  # one column has no delimiter to be told by
+    for delimiter in (",", "\t") if commas else ("\t", ","):
         cells = [cell.strip().strip('"').casefold() for cell in head.split(delimiter)]
         if {"prompt", "prompts"} & set(cells) or (len(cells) > 1 and {"caption", "captions"} & set(cells)):
             return _of_cells(path, text, delimiter)

@@ -46,7 +46,7 @@ def test_verdicts_by_a_detector(folders: dict[str, Path]) -> None:
 
 
 def test_no_detector(folders: dict[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"detector\.folder=.*no config\.json there"):
+    with pytest.raises(ValueError, match=r"weights\.detector=.*no config\.json there"):
         TransformersDetector(tmp_path)
     with pytest.raises(ValueError, match="cannot be loaded as AutoModelForObjectDetection"):
         TransformersDetector(folders["dinov2"])

@@ -184,3 +184,9 @@ def test_wrong_files(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("\n")
     with pytest.raises(ValueError, match="no lines"):
         read_truths(tmp_path / "a")
+
+
+def test_a_class_has_one_name_whoever_names_it() -> None:
+    asked = truth({"class": "mouse", "count": 1}, exclude=[{"class": "sofa", "count": 1}])
+    assert (asked.include[0].name, asked.exclude[0].name) == ("computer mouse", "couch")
+    assert verdict(asked, [cat(name="computer mouse")]).correct

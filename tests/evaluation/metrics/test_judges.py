@@ -55,7 +55,7 @@ def test_aesthetics_is_its_layers_of_directions(tmp_path: Path) -> None:
         x = line(x)
     torch.testing.assert_close(judged(head, shown, ["a"] * 3), x[:, 0].detach())
     assert head.key["clip"] == Pixels(2).key
-    with pytest.raises(ValueError, match=f"aesthetics.weights=.*sha256 .*, not {AESTHETICS_SHA256}; put sac"):
+    with pytest.raises(ValueError, match=f"weights.aesthetics=.*sha256 .*, not {AESTHETICS_SHA256}; put sac"):
         Aesthetics(Pixels(2), file)  # fmt: skip
     with pytest.raises(ValueError, match="no such file; put sac"):
         Aesthetics(Pixels(2), tmp_path / "none")
@@ -65,11 +65,11 @@ def test_packages_that_are_not_there_are_named(tmp_path: Path, monkeypatch: pyte
     for name in ("ImageReward", "ImageReward.ImageReward", "open_clip", "t2v_metrics"):
         monkeypatch.setitem(sys.modules, name, None)  # type: ignore[arg-type]
     file = tmp_path / "w.pt"
-    with pytest.raises(ValueError, match=r"hps\.weights=.*put HPS_v2_compressed\.pt of xswu/HPSv2 there"):
+    with pytest.raises(ValueError, match=r"weights\.hps=.*put HPS_v2_compressed\.pt of xswu/HPSv2 there"):
         HPSv2(file)
-    with pytest.raises(ValueError, match=r"imagereward\.weights=.*put ImageReward\.pt of THUDM"):
+    with pytest.raises(ValueError, match=r"weights\.imagereward=.*put ImageReward\.pt of THUDM"):
         ImageReward(file, file)
-    with pytest.raises(ValueError, match=r"vqascore\.folder=.*hf download zhiqiulin/clip-flant5-xxl"):
+    with pytest.raises(ValueError, match=r"weights\.vqascore=.*hf download zhiqiulin/clip-flant5-xxl"):
         VQAScore(file)
     file.write_bytes(b"1")
     with pytest.raises(

@@ -97,7 +97,7 @@ def test_long_prompts_are_cut_and_counted(folders: dict[str, Path]) -> None:
 
 def test_a_missing_folder_or_file_is_named(tmp_path: Path, folders: dict[str, Path]) -> None:
     with pytest.raises(
-        ValueError, match=r"dinov2.folder=.*no config.json there; give the folder of facebook/dinov2-large"
+        ValueError, match=r"weights.dinov2=.*no config.json there; give the folder of facebook/dinov2-large"
     ):
         DINOv2(tmp_path / "nothing")  # fmt: skip
     for gone, said in [

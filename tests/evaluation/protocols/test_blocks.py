@@ -47,7 +47,7 @@ def test_any_webdataset_reader_reads_them(tmp_path: Path) -> None:
 
 
 def test_pictures_that_could_not_be_had_are_not_there(tmp_path: Path) -> None:
-    blocks = Blocks(tmp_path, WANTED, 3)
+    blocks = Blocks(tmp_path, WANTED, 3, partial=True)
     blocks.write(0, made([WANTED[0], WANTED[2]]))
     blocks.write(1, made([]))
     assert [row.index for row in blocks.read(0).rows] == [0, 2]
@@ -96,3 +96,14 @@ def test_drift_is_zero_where_a_picture_keeps_its_input_and_known_where_it_does_n
         assert [scores[f"8.spread.{c}"] for c in ("red", "green", "blue")] == pytest.approx([0] * 3, abs=1e-5)
     with pytest.raises(ValueError, match="no low-resolution input"):
         Drift()(Made(list(WANTED[:2]), high, {}))
+
+
+def test_a_shard_that_was_cut_between_two_pictures_is_damaged(tmp_path: Path) -> None:
+    rows = wanted_of([(f"prompt {i}", "", None) for i in range(4)], 0)
+    blocks = Blocks(tmp_path, rows, 4)
+    blocks.write(0, Made(rows, np.zeros((4, 8, 8, 3), np.uint8), {}))
+    with tarfile.open(blocks.path(0)) as tar:
+        end = tar.getmembers()[4].offset  # two members a picture
+    blocks.path(0).write_bytes(blocks.path(0).read_bytes()[:end])
+    with pytest.raises(ValueError, match=r"damaged .2 of its 4 pictures.; delete it"):
+        blocks.read(0)

@@ -150,3 +150,36 @@ def test_drawbench(
     assert result["pictures"]["count"] == 200
     assert len(result["by_category"]) == 11
     assert result["suite"]["count"] == 200
+
+
+def test_real_pictures_are_known_by_their_files(called: Any, photographs: Path, tmp_path: Path) -> None:
+    """Features of real pictures, kept for several evaluations, are none of others of the same names; one that cannot be read is no
+    reason to compare with fewer."""
+    made, real = tmp_path / "made", tmp_path / "real"
+    for folder in (made, real):
+        folder.mkdir()
+        for i in range(4):
+            pixels = np.random.default_rng(i).integers(0, 256, (16, 16, 3), np.uint8)
+            Image.fromarray(pixels).save(folder / f"{i}.png")
+            (folder / f"{i}.txt").write_text(f"picture {i}")
+    asked = [f"images={made}", "protocol=coco10k", "source=folder", f"source.path={real}", "metrics=[pixels]"]
+    asked += [
+        "count=4",
+        "protocol.resolution=16",
+        f"reference_features={tmp_path / 'shared'}",
+        "progress=false",
+    ]
+
+    def distance(out: str) -> float:
+        code, _, err = called(program.main, *asked, f"out={tmp_path / out}")
+        assert code == 0, err
+        return json.loads((tmp_path / out / "result.json").read_text())["metrics"]["pixels"]["value"]
+
+    assert distance("same") == pytest.approx(0, abs=1e-6)
+    Image.new("RGB", (16, 16)).save(real / "1.png")
+    assert distance("other") > 1
+    (real / "1.png").write_bytes(b"none")
+    code, _, err = called(program.main, *asked, f"out={tmp_path / 'broken'}")
+    assert code == 2
+    assert "a real picture cannot be read" in err
+    assert "1.png" in err

@@ -103,6 +103,11 @@ def test_empty_columns_of_a_spreadsheet_are_none(tmp_path: Path) -> None:
         read_suite(tmp_path / "a.csv")
 
 
+def test_a_csv_of_one_column_may_have_commas_and_lines_in_a_cell(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('prompt\n"a cat,\nasleep"\nx\n')
+    assert [prompt.prompt for prompt in read_suite(tmp_path / "a.csv").prompts] == ["a cat,\nasleep", "x"]
+
+
 def test_ones_own_in_every_format_is_the_same_suite(tmp_path: Path) -> None:
     rows = [
         Prompt('a "cat", two dogs', "Pets", 0.5, "me", ("a", "b"), {"include": [{"class": "cat"}]}),
