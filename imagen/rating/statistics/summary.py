@@ -1,0 +1,163 @@
+"""Results in plain words."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from imagen.rating.statistics.claims import counted, percent
+from imagen.rating.statistics.crossed import Estimate
+
+
+def summary(found: Mapping[str, Any]) -> str:
+    """What `results` found, as text (markdown): claims first, then the numbers behind them."""
+    lines = [
+        f"{counted(found['answers'], 'answer')} of {counted(found['raters'], 'rater')} to {counted(found['prompts'], 'prompt')}. "
+        "Intervals are of 95 %, over raters and prompts.",
+        "",
+        "## Claims",
+        "",
+    ]
+    lines += [f"* {claim['text']} {claim['overturned']}" for claim in found["claims"]] or ["None."]
+    lines += _preferences(found["preferences"], found["controls"])
+    lines += _models(found["bradley_terry"])
+    lines += _scores(found["scores"])
+    for name, one in found["purposes"].items():
+        weights = ", ".join(f"{question} {weight:g}" for question, weight in one["weights"].items())
+        best = f"{one['best']} is best" if one["best"] else "no system is shown to be best"
+        lines += ["", f"## For the purpose {name} ({weights}): {best}", ""]
+        lines += [f"* {pair['a']} against {pair['b']}: {_percent(pair['share'])}" for pair in one["pairs"]]
+    lines += _raters(found)
+    return "\n".join(lines) + "\n"
+
+
+def _preferences(preferences: Sequence[Mapping[str, Any]], controls: Mapping[str, Any]) -> list[str]:
+    if not preferences:
+        return []
+    table = ["", "## Preferences", ""]
+    table += _table(
+        ("question", "A", "B", 'A, "same" half', "A", "same", "B", "A of those who chose", "without who failed", "hard prompts count more"),
+        [
+            (
+                one["question"], one["a"], one["b"], _percent(one["share"]), _percent(one["wins"]),
+                _percent(one["same"]), _percent(one["losses"]), _percent(one["decided"]),
+                _percent(one["without_failed"] and one["without_failed"]["share"])
+                if controls["failed"] else "none failed",
+                _percent(one["by_difficulty"].get("told") or one["by_difficulty"].get("answered")),
+            )
+            for one in preferences
+        ],
+    )  # fmt: skip
+    for one in preferences:
+        if one["categories"]:
+            table += ["", f"### {one['question']}: {one['a']} against {one['b']}, by category", ""]
+            table += _table(
+                ("category", 'A, "same" half', "p", "p by Holm", "differs from 50 %"),
+                [
+                    (name, _percent(own["share"]), f"{own['p']:.3f}", f"{own['adjusted']:.3f}", "yes" if own["holds"] else "")
+                    for name, own in one["categories"].items()
+                ],
+            )  # fmt: skip
+        if (need := one["power"]) is not None:
+            table += ["", f"{one['question']}, {one['a']} against {one['b']}: {_need(need)}"]
+    return table
+
+
+def _need(need: Mapping[str, Any]) -> str:
+    now, wanted = f"+- {100 * need['now']:.1f}", f"+- {100 * need['wanted']:g} points"
+    if need["raters"] == 0:
+        return f"the interval is {now}, within {wanted}."
+    ways = [f"{counted(need[key], f'more {key[:-1]}')}" for key in ("raters", "prompts") if need[key]]
+    if need["both"]:
+        ways.append(f"{need['both'][0]} more raters and {need['both'][1]} more prompts together")
+    return (
+        f"the interval is {now}; {wanted} would take {' or '.join(ways) or 'more than a million of either'}."
+    )
+
+
+def _models(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    lines = []
+    for question, model in models.items():
+        lines += ["", f"## Strengths for {question} (Bradley-Terry with ties, logits)", ""]
+        if "left_out" in model:
+            lines.append(f"Left out: {model['left_out']}.")
+            continue
+        ranked = sorted(model["strengths"].items(), key=lambda pair: -pair[1]["value"])
+        lines += _table(("system", "strength"), [(name, _number(one)) for name, one in ranked])
+        if side := model["side"]:
+            shown = (
+                "a preference for a side"
+                if side["low"] > 0 or side["high"] < 0
+                else "no preference for a side"
+            )
+            lines += ["", f"Side, left: {_number(side)}: {shown} is shown."]
+    return lines
+
+
+def _scores(scores: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    lines = []
+    for question, one in scores.items():
+        response = one["item_response"] or {}
+        lines += ["", f"## Scores for {question} ({one['kind']})", ""]
+        lines += _table(
+            (
+                "system",
+                "mean",
+                "without who failed",
+                "hard prompts count more (raters' word)",
+                "ability (logits)",
+            ),
+            [
+                (
+                    name,
+                    _number(mean),
+                    _number((one["without_failed"] or {}).get(name)),
+                    _number(one["by_told_difficulty"].get(name)),
+                    _number(response.get("abilities", {}).get(name)),
+                )
+                for name, mean in one["means"].items()
+            ],
+        )
+    return lines
+
+
+def _raters(found: Mapping[str, Any]) -> list[str]:
+    controls = found["controls"]
+    lines = ["", "## Raters", ""]
+    shares = controls["shares"]
+    if shares:
+        failed = controls["failed"]
+        lines.append(
+            f"{len(failed)} of {counted(len(shares), 'rater')} answered fewer than {100 * controls['rule']:.0f} % of the "
+            f"control questions right{': ' + ', '.join(failed) if failed else ''}. Nothing of theirs is deleted."
+        )
+    else:
+        lines.append("No control questions were asked.")
+    lines.append("")
+    for question, one in found["questions"].items():
+        if one["seconds"] is not None:
+            lines.append(
+                f"* {question}: {counted(one['answers'], 'answer')}, {one['seconds']:.1f} s each (median)"
+            )
+    for question, one in found["agreement"].items():
+        if one["alpha"] is not None:
+            lines.append(
+                f"* {question}: agreement {one['alpha']:.2f} [{one['low']:.2f}, {one['high']:.2f}] (Krippendorff's alpha, "
+                f"{one['level']}, {counted(one['items'], 'item')})"
+            )
+    for question, one in found["consistency"].items():
+        lines.append(
+            f"* {question}: of {counted(one['items'], 'item')} seen twice, {100 * one['same']:.0f} % were answered the same"
+        )
+    return lines
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [head, ["---"] * len(head), *rows]
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
+
+
+def _percent(one: Mapping[str, Any] | None) -> str:
+    return percent(Estimate(**one)) if one else "-"
+
+
+def _number(one: Mapping[str, Any] | None) -> str:
+    return f"{one['value']:.2f} [{one['low']:.2f}, {one['high']:.2f}]" if one else "-"
