@@ -272,7 +272,7 @@ class RateAction(TypedDict):
     rater: str | None
     url: str | None
     host: str
-    port: Annotated[int, Rule("a whole number from 0 to 65535", lambda n: 0 <= n <= 65535)]
+    port: Annotated[int, Rule("a whole number from 1 to 65535", lambda n: 1 <= n <= 65535)]
     database: str | None
     seed: Natural
     resamples: Annotated[int, Rule("a whole number from 20 to 100000", lambda n: 20 <= n <= 100_000)]
