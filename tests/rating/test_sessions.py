@@ -42,7 +42,9 @@ def test_a_whole_session(begun: Begun, tmp_path: Path) -> None:
     assert rater.browser.get("/rate").text.count("Thank you")
     answers = answers_of(served.store)
     assert len([a for a in answers if a.control is None]) == 10
-    assert len([a for a in answers if a.control is not None]) == 1, "of a control item what has a right answer"
+    assert len([a for a in answers if a.control is not None]) == 1, (
+        "of a control item what has a right answer"
+    )
     assert Counter(a.repeat for a in answers if a.control is None) == {0: 8, 1: 2}
     assert {a.seconds for a in answers if a.order} == {3.5}
     assert {a.seconds for a in answers if not a.order} == {5.0}, "no more than passed"
@@ -83,7 +85,10 @@ def test_two_tabs(begun: Begun) -> None:
     assert hidden(refused.text, "order") == "1"
     assert "answered already" in refused.text
     assert rater.browser.post("/answer", data=form(refused.text, "same")).status_code == 303
-    assert [(row["entry"], row["values"]["quality"]) for row in served.store.answers()] == [(0, "left"), (1, "same")]
+    assert [(row["entry"], row["values"]["quality"]) for row in served.store.answers()] == [
+        (0, "left"),
+        (1, "same"),
+    ]
 
 
 def test_undo(begun: Begun) -> None:
@@ -140,12 +145,20 @@ def test_what_is_asked_of_scales_levels_and_the_best(begun: Begun) -> None:
         {"key": "difficulty", "text": "How hard?", "of": "prompt", **scale},
         {"key": "photo", "text": "Real?", "kind": "choice", "only": "photo"},
     ]
-    served = begun(prompts=["a photo of a dog", "a cartoon of a dog"], questions=questions, tags={"photo": ["photo"]})
+    served = begun(
+        prompts=["a photo of a dog", "a cartoon of a dog"], questions=questions, tags={"photo": ["photo"]}
+    )
     rater = served.begun()
     for _ in range(2):
         item = rater.item()
         names = [field["name"] for question in item["questions"] for field in question["fields"]]
-        assert names == ["quality", "good.a", "good.b", "difficulty", *(["photo"] if "photo" in item["prompt"] else [])]
+        assert names == [
+            "quality",
+            "good.a",
+            "good.b",
+            "difficulty",
+            *(["photo"] if "photo" in item["prompt"] else []),
+        ]
         values = {"quality": "same", "good.a": 2, "good.b": "8.5", "difficulty": 10, "photo": "left"}
         rater.answer(item, values={name: values[name] for name in names})
     answers = answers_of(served.store)
@@ -159,7 +172,10 @@ def test_what_is_asked_of_scales_levels_and_the_best(begun: Begun) -> None:
 def test_the_best_says_whose_picture_it_was(begun: Begun) -> None:
     best = [{"key": "best", "text": "Which?", "kind": "best", "control": "other"}]
     served = begun(
-        names=("alpha", "beta", "gamma"), questions=best, show={"systems": 3, "pictures": 1}, session={"items": 3, "controls": 2}
+        names=("alpha", "beta", "gamma"),
+        questions=best,
+        show={"systems": 3, "pictures": 1},
+        session={"items": 3, "controls": 2},
     )
     rater = served.begun()
     for _ in range(5):
@@ -189,5 +205,5 @@ def test_export_and_erase(begun: Begun) -> None:
     assert one.browser.get("/rate").status_code == 403
     assert served.browser().get(f"/i/{token}").status_code == 303
     for rater in ("r0009", "alice", "r-1"):
-        with pytest.raises(ValueError, match="^rater="):
+        with pytest.raises(ValueError, match=r"^rater="):
             served.store.erase(rater)

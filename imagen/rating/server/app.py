@@ -5,8 +5,7 @@ import hmac
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -37,14 +36,9 @@ WORDS = {
 
 
 def app(store: Store, admin: str, clock: Callable[[], float] = time.monotonic) -> FastAPI:
-    """The application on a store, which it closes at its end; `admin`: the token of the admin page."""
+    """The application on a store, which others close; `admin`: the token of the admin page."""
 
-    @asynccontextmanager
-    async def life(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        store.close()
-
-    made = FastAPI(title="imagen-rate", lifespan=life, openapi_url=None, docs_url=None, redoc_url=None)
+    made = FastAPI(title="imagen-rate", openapi_url=None, docs_url=None, redoc_url=None)
     made.add_middleware(Guard)
     pages = _Pages(store, admin, clock)
     for path, page, method, told in (
