@@ -257,5 +257,5 @@ def test_against_its_own_document(served: Served) -> None:
     )
     for operation in schema.get_all_operations():
         quick(given(operation.ok().as_strategy())(look))()
-    assert len(looked_at) == 14
+    assert len(looked_at) == 15
     assert served.store.answers() == []

@@ -54,6 +54,7 @@ def app(store: Store, admin: str, clock: Callable[[], float] = time.monotonic) -
         ("/picture/{name}", pages.picture, "GET", PICTURE),
         ("/rate.js", pages.script, "GET", PAGE),
         ("/rate.css", pages.style, "GET", PAGE),
+        ("/favicon.ico", pages.icon, "GET", PAGE),
         ("/admin/{token}", pages.enter, "GET", PAGE),
         ("/admin", pages.admin, "GET", PAGE),
     ):
@@ -189,6 +190,10 @@ class _Pages:
     async def style(self) -> Response:
         """The one style."""
         return FileResponse(HERE / "rate.css", media_type="text/css", headers={"cache-control": "no-cache"})
+
+    async def icon(self) -> Response:
+        """None: browsers ask for one."""
+        return Response(status_code=204, headers={"cache-control": FOREVER})
 
     async def enter(self, request: Request, token: str) -> Response:
         """The link of the admin page."""

@@ -25,7 +25,7 @@ _FIELDS = {
 _FORM = {"type": "object", "required": ["csrf"], "additionalProperties": {"type": "string"}}
 _JSON = {"type": "object", "required": ["csrf", "order", "key", "values"], "properties": _FIELDS}
 
-PAGE: dict[str, Any] = {"responses": {200: {"description": "a page", "content": {**_HTML, "text/css": {}, "text/javascript": {}}}, **_ON, **_REFUSED}}  # fmt: skip
+PAGE: dict[str, Any] = {"responses": {200: {"description": "a page", "content": {**_HTML, "text/css": {}, "text/javascript": {}}}, 204: {"description": "no icon"}, **_ON, **_REFUSED}}  # fmt: skip
 ITEM: dict[str, Any] = {"responses": {200: {"description": "the current entry", "content": {"application/json": {}}}, **_REFUSED}}  # fmt: skip
 PICTURE: dict[str, Any] = {
     "responses": {200: {"description": "a picture", "content": {"image/png": {}}}, **_REFUSED}
