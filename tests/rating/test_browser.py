@@ -30,7 +30,8 @@ QUESTIONS = [
     },
 ]
 DESK, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
-Opened = Callable[..., tuple[Any, list[str]]]
+pytestmark = pytest.mark.browser
+Opened = Callable[..., tuple[Any, list[str], Store]]
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +99,7 @@ def test_by_mouse(opened: Opened, viewport: dict[str, int], tmp_path: Path) -> N
     prompts = [f"a red cube on a blue sphere, beside {n} green cones" for n in range(4)]
     page, wrong, store = opened(
         viewport, prompts=prompts, questions=QUESTIONS, show=show, session=session, side=64
-    )  # type: ignore[misc]
+    )
     assert fits(page)
     page.screenshot(path=tmp_path / "consent.png")
     page.click("text=I agree, begin")
@@ -138,7 +139,7 @@ def test_by_keyboard(opened: Opened, viewport: dict[str, int], tmp_path: Path) -
     """Digits, arrows, Enter and U, from the consent page to the end."""
     page, wrong, store = opened(
         viewport, prompts=4, questions=QUESTIONS, session={"items": 4, "break_every": 3}, side=64
-    )  # type: ignore[misc]
+    )
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     waited(page, 0)
@@ -169,7 +170,7 @@ def test_by_keyboard(opened: Opened, viewport: dict[str, int], tmp_path: Path) -
 def test_the_next_pair_is_there_at_once(opened: Opened) -> None:
     """Pictures are fetched ahead: from a click to the next item, all of it decoded; the median, as the machine may be busy."""
     show = {"systems": 2, "pictures": 8}
-    page, wrong, _ = opened(DESK, prompts=8, show=show, session={"items": 8}, side=256)  # type: ignore[misc]
+    page, wrong, _ = opened(DESK, prompts=8, show=show, session={"items": 8}, side=256)
     page.click("text=I agree, begin")
     times, fetched = [], []
     page.on("request", lambda request: fetched.append(request.url))
@@ -197,7 +198,7 @@ def test_the_next_pair_is_there_at_once(opened: Opened) -> None:
 
 def test_hostile_words_and_two_tabs(opened: Opened) -> None:
     prompts = [f"{EVIL} {n}" for n in range(3)]
-    page, wrong, store = opened(DESK, prompts=prompts, questions=CHOICES[:1], session={"items": 3})  # type: ignore[misc]
+    page, wrong, store = opened(DESK, prompts=prompts, questions=CHOICES[:1], session={"items": 3})
     page.click("text=I agree, begin")
     waited(page, 0)
     assert EVIL in page.inner_text("h1")
@@ -217,7 +218,7 @@ def test_hostile_words_and_two_tabs(opened: Opened) -> None:
 
 
 def test_without_script(opened: Opened, browser: Any) -> None:
-    page, wrong, store = opened(DESK, prompts=2, questions=QUESTIONS, session={"items": 2})  # type: ignore[misc]
+    page, wrong, store = opened(DESK, prompts=2, questions=QUESTIONS, session={"items": 2})
     context = browser.new_context(java_script_enabled=False)
     plain = context.new_page()
     plain.goto(page.url)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from imagen.rating.server.exporting import answers_of
 from imagen.rating.server.store import Store
@@ -19,6 +20,7 @@ from imagen.rating.server.store import Store
 from .conftest import Made
 from .serving import hidden, values_of
 
+pytestmark = pytest.mark.server
 RATERS, KILLS = 50, 2
 
 
