@@ -275,7 +275,7 @@ class RateAction(TypedDict):
     port: Annotated[int, Rule("a whole number from 1 to 65535", lambda n: 1 <= n <= 65535)]
     database: str | None
     seed: Natural
-    resamples: Annotated[int, Rule("a whole number from 20 to 100000", lambda n: 20 <= n <= 100_000)]
+    resamples: Annotated[int, Rule("a whole number from 100 to 100000", lambda n: 100 <= n <= 100_000)]
     half_width: Annotated[float, Rule("a number above 0 and below 1", lambda x: 0 < x < 1)]
 
 

@@ -10,6 +10,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import content_type_conformance, not_a_server_error, status_code_conformance
+from starlette.testclient import TestClient
 
 from imagen.rating.server.guard import BODY, HEADERS
 from imagen.rating.server.store import hashed
@@ -85,6 +86,17 @@ def test_headers(served: Served) -> None:
     token = served.invited()[0]
     cookie = served.browser().get(f"/i/{token}").headers["set-cookie"]
     assert {"HttpOnly", "SameSite=strict"} <= {part.strip() for part in cookie.split(";")}
+
+
+def test_what_breaks_says_nothing(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(token: str) -> None:
+        raise RuntimeError("alpha of /tmp")
+
+    monkeypatch.setattr(served.store, "rater", broken)
+    reply = TestClient(served.app, raise_server_exceptions=False).get("/i/x")
+    assert reply.status_code == 500
+    assert "alpha" not in reply.text
+    assert {name: reply.headers[name] for name in HEADERS} == HEADERS
 
 
 def test_tokens(served: Served) -> None:

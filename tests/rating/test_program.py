@@ -89,7 +89,7 @@ def test_results(called: Called, made: Made, tmp_path: Path) -> None:
         for _ in range(4):
             rater.answer(rater.item(), random.choice(["left", "same", "right"]))
     served.store.close()
-    code, out, err = called(rate.main, "results", "study", "out=found", "resamples=50")
+    code, out, err = called(rate.main, "results", "study", "out=found", "resamples=100")
     assert (code, err) == (0, "")
     assert "alpha" in out
     assert json.loads((tmp_path / "found/results.json").read_text())["answers"] == 48

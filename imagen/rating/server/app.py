@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from imagen.rating.server.documented import ANSWER, CHANGE, ITEM, PAGE, PICTURE
-from imagen.rating.server.guard import Guard, Limit
+from imagen.rating.server.guard import HEADERS, Guard, Limit
 from imagen.rating.server.store import Rater, Store, hashed
 from imagen.rating.server.views import checked, pause, shown
 from imagen.rating.study.study import opaque
@@ -32,6 +32,7 @@ WORDS = {
     413: "That was too large.",
     422: "That is no answer to what was asked.",
     429: "That was too fast. Please wait a moment and try again.",
+    500: "Something broke here. Please try again; what was answered is kept.",
 }
 
 
@@ -59,7 +60,8 @@ def app(store: Store, admin: str, clock: Callable[[], float] = time.monotonic) -
         ("/admin", pages.admin, "GET", PAGE),
     ):
         made.add_api_route(path, page, methods=[method], response_model=None, response_class=Response, **told)
-    made.add_exception_handler(HTTPException, pages.refused)
+    for kind in (HTTPException, Exception):
+        made.add_exception_handler(kind, pages.refused)
     return made
 
 
@@ -216,12 +218,14 @@ class _Pages:
         """Any error, as a page."""
         status = error.status_code if isinstance(error, HTTPException) else 500
         words = WORDS.get(status, "That does not work here.")
-        headers = getattr(error, "headers", None)
+        headers = dict(getattr(error, "headers", None) or {})
+        if status == 500:  # is answered outside of the guard
+            headers |= {"cache-control": "no-store", **HEADERS}
         if request.headers.get("content-type", "").startswith("application/json"):
             return JSONResponse({"error": words}, status, headers)
         answer = self._page("message.html", words=words)
         answer.status_code = status
-        answer.headers.update(headers or {})
+        answer.headers.update(headers)
         return answer
 
     async def _current(self, request: Request, rater: Rater, elsewhere: bool = False) -> Response:

@@ -8,9 +8,11 @@ from concurrent.futures import Future
 from typing import Any
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import IntegrityError
 
 Change = Callable[[Connection], Any]
 MANY = 100  # changes of one transaction
+TRIES = 20  # of one that meets what another server wrote meanwhile
 
 
 class Writer:
@@ -50,11 +52,14 @@ class Writer:
             if end:
                 return
 
-    def _together(self, asked: list[tuple[Change, Future]]) -> None:
+    def _together(self, asked: list[tuple[Change, Future]], tries: int = TRIES) -> None:
         try:
             with self._engine.begin() as connection:
                 found = [change(connection) for change, _ in asked]
         except Exception as error:
+            if len(asked) == 1 and isinstance(error, IntegrityError) and tries > 1:
+                self._together(asked, tries - 1)  # another server was first, which a second look sees
+                return
             if len(asked) == 1:
                 asked[0][1].set_exception(error)
                 return
