@@ -49,7 +49,7 @@ MAY = {
     "evaluation/metrics/transformer": ({"transformers", "safetensors"}, {"evaluation"}),
     "evaluation/metrics/detector": ({"transformers"}, {"evaluation"}),
     "evaluation/dashboard/wandb_views": ({"wandb", "wandb_workspaces"}, {"files", "evaluation"}),
-    "rating": (set(), {"files", "evaluation", "rating"}),
+    "rating": (set(), {"data", "files", "evaluation", "rating"}),
     "programs": (HEAVY, {"nn", "diffusion", "conditioning", "text", "sampling", "cascade", "checkpoint", "files", "grid", "memory", "progress", "data", "training", "evaluation", "rating", "programs"}),
 }  # fmt: skip
 

@@ -266,6 +266,25 @@ SuiteAction = TypedDict(  # with is a word of Python
 """conf/suite.yaml"""
 
 
+class RateAction(TypedDict):
+    """conf/rate.yaml"""
+
+    action: Literal["new", "serve", "results", "invite", "revoke", "export", "erase"]
+    path: Local
+    out: Local | None
+    dry_run: bool
+    n: Annotated[int, Rule("a whole number from 1 to 100000", lambda n: 1 <= n <= 100_000)] | None
+    days: Positive | None
+    rater: str | None
+    url: str | None
+    host: str
+    port: Annotated[int, Rule("a whole number from 1 to 65535", lambda n: 1 <= n <= 65535)]
+    database: str | None
+    seed: Natural
+    resamples: Annotated[int, Rule("a whole number from 100 to 100000", lambda n: 100 <= n <= 100_000)]
+    half_width: Annotated[float, Rule("a number above 0 and below 1", lambda x: 0 < x < 1)]
+
+
 class StageSettings(TypedDict):
     """How the demo samples, a value for each stage."""
 
@@ -312,5 +331,6 @@ SETTINGS: dict[str, Any] = {
     "evaluate": Evaluate,
     "sweep": SweepAction,
     "suite": SuiteAction,
+    "rate": RateAction,
     "demo": Demo,
 }

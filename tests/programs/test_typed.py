@@ -71,6 +71,7 @@ def test_the_settings_of_a_program_are_those_of_its_yaml(program: str) -> None:
         "prepare": ["source=shapes"],
         "sweep": ["action=status"],
         "suite": ["action=describe"],
+        "rate": ["action=serve"],
     }
     with initialize_config_module("imagen.conf", version_base="1.3"):
         cfg = compose(program, given.get(program, []))

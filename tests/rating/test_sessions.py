@@ -1,0 +1,209 @@
+"""A session: answers that count once, tabs, undo, breaks, what is exported and erased."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from imagen.rating.answers import read_answers, write_answers
+from imagen.rating.server.exporting import answers_of, kept_of
+
+from .conftest import CHOICES, Made
+from .serving import Served, hidden
+
+Begun = Callable[..., Served]
+
+
+@pytest.fixture
+def begun(made: Made, tmp_path: Path) -> Iterator[Begun]:
+    """begun(**study): the study, served."""
+    served = []
+
+    def run(**given: object) -> Served:
+        made(**given)  # pyright: ignore[reportArgumentType]
+        served.append(Served(tmp_path / "study"))
+        return served[-1]
+
+    yield run
+    for one in served:
+        one.store.close()
+
+
+def test_a_whole_session(begun: Begun, tmp_path: Path) -> None:
+    served = begun(session={"items": 4, "repeats": 1, "controls": 1})
+    rater = served.begun()
+    for place in range(6):
+        item = rater.item()
+        assert (item["order"], item["of"]) == (place, 6)
+        served.clock.at += 5
+        assert rater.answer(item, seconds=3.5 if place else 99).json()["outcome"] == "kept"
+    assert rater.item() == {"order": 6, "of": 6}
+    assert rater.browser.get("/rate").text.count("Thank you")
+    answers = answers_of(served.store)
+    assert len([a for a in answers if a.control is None]) == 10
+    assert len([a for a in answers if a.control is not None]) == 1, (
+        "of a control item what has a right answer"
+    )
+    assert Counter(a.repeat for a in answers if a.control is None) == {0: 8, 1: 2}
+    assert {a.seconds for a in answers if a.order} == {3.5}
+    assert {a.seconds for a in answers if not a.order} == {5.0}, "no more than passed"
+    assert all(sorted(a.shown) == ["alpha", "beta"] for a in answers if a.control is None)
+    write_answers(tmp_path / "answers.jsonl", answers)
+    assert read_answers(tmp_path / "answers.jsonl") == answers
+
+
+def test_the_same_answer_counts_once(begun: Begun) -> None:
+    rater = (served := begun()).begun()
+    first = rater.item()
+    assert [rater.answer(first).json()["outcome"] for _ in range(3)] == ["kept", "again", "again"]
+    assert rater.answer(first, "right").json()["outcome"] == "again"
+    assert [row["values"]["quality"] for row in served.store.answers()] == ["left"]
+    second = rater.item()
+    stale = rater.answer({**second, "order": 0, "key": "another-key"})
+    assert (stale.status_code, stale.json()["outcome"]) == (409, "stale")
+    assert rater.answer({**second, "order": 2}).status_code == 409
+    assert rater.answer({**second, "order": 9}).status_code == 422
+    assert len(served.store.answers()) == 1
+
+
+def test_two_tabs(begun: Begun) -> None:
+    """Of a session that is open twice each entry is answered once, and the later tab is shown where the session is."""
+    rater = (served := begun()).begun()
+    one, two = (rater.browser.get("/rate").text for _ in range(2))
+
+    def form(page: str, value: str) -> dict[str, str]:
+        return {name: hidden(page, name) for name in ("csrf", "order", "key")} | {
+            "quality": value,
+            "alignment": value,
+            "seconds": "1",
+        }
+
+    assert rater.browser.post("/answer", data=form(one, "left")).status_code == 303
+    refused = rater.browser.post("/answer", data=form(two, "right"))
+    assert refused.status_code == 409
+    assert hidden(refused.text, "order") == "1"
+    assert "answered already" in refused.text
+    assert rater.browser.post("/answer", data=form(refused.text, "same")).status_code == 303
+    assert [(row["entry"], row["values"]["quality"]) for row in served.store.answers()] == [
+        (0, "left"),
+        (1, "same"),
+    ]
+
+
+def test_undo(begun: Begun) -> None:
+    rater = (served := begun()).begun()
+    first = rater.item()
+    assert rater.undo(first).status_code == 409, "there is nothing to undo"
+    rater.answer(first, "left")
+    second = rater.item()
+    assert rater.undo(second).status_code == 303
+    assert rater.undo(second).status_code == 409, "a double click takes back one"
+    again = rater.item()
+    assert (again["order"], again["prompt"]) == (0, first["prompt"])
+    assert rater.answer(first).status_code == 409, "what was undone does not come back by being sent again"
+    assert rater.answer(again, "right").json()["outcome"] == "kept"
+    assert [row["values"]["quality"] for row in served.store.answers()] == ["right"]
+    assert len(served.store.answers(undone=True)) == 2
+    for _ in range(3):
+        rater.answer(rater.item())
+    assert rater.undo({**first, "order": 4}).status_code == 303, "from the last page too"
+    assert rater.item()["order"] == 3
+
+
+def test_a_break(begun: Begun) -> None:
+    rater = begun(session={"items": 4, "break_every": 2}).begun()
+    for _ in range(2):
+        assert "Time for a break" not in rater.browser.get("/rate").text
+        rater.answer(rater.item())
+    page = rater.browser.get("/rate").text
+    assert "Time for a break" in page
+    data = {"csrf": hidden(page, "csrf"), "order": hidden(page, "order")}
+    assert rater.browser.post("/rest", data=data).status_code == 303
+    assert "Time for a break" not in rater.browser.get("/rate").text
+
+
+def test_raters_go_through_the_plan(begun: Begun) -> None:
+    served = begun(prompts=8, session={"items": 4})
+    seen: Counter[str] = Counter()
+    for _ in range(4):
+        rater = served.begun()
+        for _ in range(4):
+            item = rater.item()
+            seen[item["prompt"]] += 1
+            rater.answer(item)
+    assert set(seen.values()) == {2}
+    shown = Counter((a.prompt, a.shown) for a in answers_of(served.store) if a.question == "quality")
+    assert set(shown.values()) == {1}, "either side once"
+
+
+def test_what_is_asked_of_scales_levels_and_the_best(begun: Begun) -> None:
+    scale = {"kind": "scale", "anchors": ["low", "high"]}
+    questions = [
+        CHOICES[0],
+        {"key": "good", "text": "How good?", **scale},
+        {"key": "difficulty", "text": "How hard?", "of": "prompt", **scale},
+        {"key": "photo", "text": "Real?", "kind": "choice", "only": "photo"},
+    ]
+    served = begun(
+        prompts=["a photo of a dog", "a cartoon of a dog"], questions=questions, tags={"photo": ["photo"]}
+    )
+    rater = served.begun()
+    for _ in range(2):
+        item = rater.item()
+        names = [field["name"] for question in item["questions"] for field in question["fields"]]
+        assert names == [
+            "quality",
+            "good.a",
+            "good.b",
+            "difficulty",
+            *(["photo"] if "photo" in item["prompt"] else []),
+        ]
+        values = {"quality": "same", "good.a": 2, "good.b": "8.5", "difficulty": 10, "photo": "left"}
+        rater.answer(item, values={name: values[name] for name in names})
+    answers = answers_of(served.store)
+    assert len(answers) == 9
+    good = [a for a in answers if a.question == "good"]
+    assert [a.value for a in good] == [2.0, 8.5] * 2
+    assert len({a.item for a in good}) == 4
+    assert [len(a.shown) for a in answers if a.question == "difficulty"] == [0, 0]
+
+
+def test_the_best_says_whose_picture_it_was(begun: Begun) -> None:
+    best = [{"key": "best", "text": "Which?", "kind": "best", "control": "other"}]
+    served = begun(
+        names=("alpha", "beta", "gamma"),
+        questions=best,
+        show={"systems": 3, "pictures": 1},
+        session={"items": 3, "controls": 2},
+    )
+    rater = served.begun()
+    for _ in range(5):
+        rater.answer(rater.item(), 2)
+    answers = answers_of(served.store)
+    assert all(len(a.shown) == 3 for a in answers)
+    assert all(set(a.shown) == {"alpha", "beta", "gamma"} for a in answers if a.control is None)
+    assert sum(a.control in (0, 1, 2) for a in answers if a.control is not None) == 2
+
+
+def test_export_and_erase(begun: Begun) -> None:
+    asks = {"eyes": {"text": "Do you see colors?", "choices": ["yes", "no"]}}
+    served = begun(asks=asks)
+    one, two = served.begun(), served.browser()
+    page = two.get(f"/i/{(token := served.invited()[0])}").text
+    assert two.post("/consent", data={"csrf": hidden(page, "csrf"), "eyes": "maybe"}).status_code == 422
+    assert two.post("/consent", data={"csrf": hidden(page, "csrf"), "eyes": "no"}).status_code == 303
+    one.answer(one.item())
+    kept = kept_of(served.store, "r0002")
+    assert kept["about"] == {"eyes": "no"}
+    assert "token" not in kept
+    assert len(kept_of(served.store, "r0001")["answers"]) == 1
+    assert served.store.erase("r0001") == 1
+    assert served.store.answers(undone=True) == []
+    gone = kept_of(served.store, "r0001")
+    assert not any(gone[name] for name in ("session", "about", "consented_at", "current", "answers"))
+    assert one.browser.get("/rate").status_code == 403
+    assert served.browser().get(f"/i/{token}").status_code == 303
+    for rater in ("r0009", "alice", "r-1"):
+        with pytest.raises(ValueError, match=r"^rater="):
+            served.store.erase(rater)
