@@ -78,7 +78,7 @@ def number(value: Any) -> Any:
 
 def draw(rows: list[dict[str, Any]], x: str, line: Sequence[str], metrics: Sequence[str], file: Path) -> None:
     """A panel a metric. Where the values of `x` are words, they stand side by side."""
-    figure = Figure(figsize=(4.6 * len(metrics), 3.8), layout="constrained")
+    figure = Figure(figsize=(4.6 * len(metrics) + 1.4, 3.8), layout="constrained")
     panels = figure.subplots(1, len(metrics), squeeze=False)[0]
     lines: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
@@ -104,7 +104,7 @@ def draw(rows: list[dict[str, Any]], x: str, line: Sequence[str], metrics: Seque
                 [row[metric] for row in some],
                 [row[f"{metric}.range"] for row in some],
                 [row[f"{x}.range"] for row in some] if front else None,
-                label=name,
+                label=name.replace("_", " "),
                 color=COLORS[i % len(COLORS)],
                 marker=MARKS[i % len(MARKS)],
                 linestyle="none" if words else "-",
@@ -112,7 +112,9 @@ def draw(rows: list[dict[str, Any]], x: str, line: Sequence[str], metrics: Seque
             )
         less = metric.split(".")[0] in LESS_IS_BETTER
         panel.set(
-            xlabel=f"{x} (less is better)" if x in LESS_IS_BETTER else x.replace("_", " "),
+            xlabel=f"{x} (less is better)"
+            if x in LESS_IS_BETTER
+            else x.replace("_", " ").replace("name", ""),
             ylabel=f"{metric} ({'less' if less else 'more'} is better)",
         )
         if words:
@@ -129,7 +131,9 @@ def draw(rows: list[dict[str, Any]], x: str, line: Sequence[str], metrics: Seque
         ):
             panel.set_yscale("log")
     if len(lines) > 1 and not (words and x in line):
-        panels[0].legend(title=" and ".join(line))
+        figure.legend(
+            *panels[0].get_legend_handles_labels(), title=" and ".join(line), loc="outside right center"
+        )
     figure.savefig(file, dpi=110)
 
 

@@ -140,12 +140,15 @@ def _share(rank: Rank, given: dict[str, Any]) -> None:
         code, seed, times = code_version(), given["seed"], given["bootstrap"]
         for cell, maker, made in evaluations:
             found = write_result(made, protocol, wanted, measures, maker, cell, code, seed, times)
-            print(in_words(name_of(cell), found["metrics"]))
+            if names or cell:
+                print(in_words(name_of(cell), found["metrics"]))
             if found["missing"]:
                 print(f"{len(found['missing'])} of {len(wanted)} pictures are missing and left out")
             pictures += found["pictures"]["count"]
         if makers[0][0]:
             write_fronts(out)
+    if not names:
+        print("nothing was measured: give metrics=[...] with the same out= (--help names them)")
     where = "fronts.json" if makers[0][0] else "result.json"
     print(f"{pictures} pictures, {time.perf_counter() - began:.0f} s: {out / where}")
 

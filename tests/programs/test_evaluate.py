@@ -268,6 +268,23 @@ def test_mistakes_are_one_line(
     assert not (tmp_path / "out").exists(), "nothing is made"
 
 
+def test_a_suite_composed_in_the_drawn_world_is_judged(
+    called: Any, toy_release: Path, tmp_path: Path
+) -> None:
+    from imagen.evaluation.suites.compose import compose
+    from imagen.evaluation.suites.suite import write_suite
+
+    write_suite(compose("shapes", 6, 0), tmp_path / "suite.jsonl")
+    words = [f"release={toy_release}", "protocol=prompts", "progress=false", "devices=[cpu]"]
+    given = [f"protocol.path={tmp_path / 'suite.jsonl'}", f"out={tmp_path / 'out'}"]
+    code, _, err = called(program.main, *words, *given)
+    assert code == 0, err
+    assert json.loads((tmp_path / "out/result.json").read_text())["metrics"]["shapes.scene"]["n"] == 6
+    code, out, err = called(program.main, *words, f"protocol.path={SUITE}", f"out={tmp_path / 'none'}")
+    assert code == 0, err
+    assert "nothing was measured: give metrics=[...]" in out
+
+
 def test_a_dry_run_makes_nothing(called: Any, toy_release: Path, tmp_path: Path) -> None:
     words = [
         f"release={toy_release}",
@@ -329,13 +346,12 @@ def test_pictures_without_prompts_go_by_the_numbers_in_their_names(
 
 
 @pytest.mark.parametrize(
-    ("size", "told"), [((32, 32), "of several sizes (32 x 32, 64 x 64)"), ((64, 32), "compares squares")]
+    ("which", "told"), [(["9.png"], "0.png is 64 x 64 and 9.png 64 x 32"), (["*.png"], "compares squares")]
 )
-def test_one_size_in_all_blocks(
-    called: Any, real: Path, tmp_path: Path, size: tuple[int, int], told: str
-) -> None:
-    with Image.open(real / "9.png") as picture:
-        picture.resize(size).save(real / "9.png")
+def test_one_size_in_all_blocks(called: Any, real: Path, tmp_path: Path, which: list[str], told: str) -> None:
+    for file in real.glob(which[0]):
+        with Image.open(file) as picture:
+            picture.resize((64, 32)).save(file)
     words = [f"images={real}", *ASKED, "block=1", "metrics=[]", f"out={tmp_path / 'out'}"]
     code, _, err = called(program.main, *words)
     assert code == 2

@@ -17,8 +17,8 @@ PROTOCOL = {
 (10k)."""
 
 BIAS = {
-    "fid": "biased upward by about a constant / n: compare at equal n, or see the extrapolation",
-    "fd_dinov2": "biased upward by about a constant / n: compare at equal n, or see the extrapolation",
+    "fid": "biased upward by about a constant / n: compare at equal n (from 60 pictures on it is extrapolated)",
+    "fd_dinov2": "biased upward by about a constant / n: compare at equal n (from 60 pictures on it is extrapolated)",
     "kid": "unbiased, but noisier: see the interval",
     "cmmd": "biased upward by less than scale (1000) / n for each set: compare at equal n",
     "inception_score": "biased downward, more so the fewer pictures a split has: compare at equal n",

@@ -147,6 +147,7 @@ class Images:
         rows = [(split, row) for split, total in self._data.splits.items() for row in range(total)]
         self.unread: list[str] = []
         self._places: dict[tuple[str, int], tuple[str, int]] = {}
+        self._sizes: dict[tuple[str, int], tuple[tuple[int, int], str]] = {}
         counts: Counter[str] = Counter()
         content = hashlib.sha256()
         for place in rows:
@@ -156,6 +157,7 @@ class Images:
                 self.unread.append(str(error))
                 continue
             content.update(hashlib.sha256(pair.image).digest() + "\0".join(pair.captions).encode())
+            self._sizes[place] = pair.size, pair.name
             for prompt in pair.captions:
                 self._places[prompt, counts[prompt]] = place
                 counts[prompt] += 1
@@ -168,6 +170,7 @@ class Images:
                 except BadPair as error:
                     self.unread.append(str(error))
                     continue
+                self._sizes[place] = pair.size, pair.name
                 found.append((natural(pair.name), place, hashlib.sha256(pair.image).digest()))
             for number, (_, place, of_bytes) in enumerate(sorted(found)):
                 content.update(of_bytes)
@@ -199,12 +202,20 @@ class Images:
                 f"images={self.where}: {len(missing)} of {len(rows)} pictures are missing{unread}: {some}; add them"
                 + ("" if self.skip else ", or score those that are there with missing=skip")
             )
+        places = [place for row in rows if (place := self._place(row)) is not None]
+        sizes = {size: name for size, name in (self._sizes[place] for place in reversed(places))}
+        if len(sizes) > 1:
+            (b, second), (a, first) = list(sizes.items())[-2:]
+            raise ValueError(
+                f"images={self.where}: {printable(first)} is {a[0]} x {a[1]} and {printable(second)} {b[0]} x {b[1]}: a protocol compares "
+                "pictures of one size; resize them first, all in the same way"
+            )
 
     def _place(self, row: Wanted) -> tuple[str, int] | None:
         return self._places.get((row.prompt, row.number) if self.named else ("", row.index))
 
     def __call__(self, rows: Sequence[Wanted]) -> Made:
-        """Those that are there. ValueError for pictures of more than one size, and for one that cannot be read unless `skip`."""
+        """Those that are there. ValueError for one that cannot be read, unless `skip`."""
         found = []
         for row in rows:
             if (place := self._place(row)) is None:
@@ -221,13 +232,6 @@ class Images:
                         f"images={self.where}: {error}; mend it and give a new folder as out=, or leave it out with missing=skip"
                     ) from None
                 self.unread.append(str(error))
-        sizes = {array.shape: name for _, name, array in found}
-        if len(sizes) > 1:
-            (a, first), (b, second) = list(sizes.items())[:2]
-            raise ValueError(
-                f"images={self.where}: {printable(first)} is {a[1]} x {a[0]} and {printable(second)} {b[1]} x {b[0]}: a "
-                "protocol compares pictures of one size; resize them first, all in the same way"
-            )
         last = np.stack([array for _, _, array in found]) if found else np.zeros((0, 1, 1, 3), np.uint8)
         return Made([row for row, _, _ in found], last, {})
 

@@ -182,7 +182,8 @@ class Measures:
                     "value": limit.value,
                     "interval": [limit.value - 1.96 * limit.error, limit.value + 1.96 * limit.error],
                     "n": len(made),
-                    "note": "a line through the distances of subsets, where 1 / n is 0 (Chong and Forsyth 2020)",
+                    "note": "a line through the distances of subsets, where 1 / n is 0 (Chong and Forsyth 2020); where the sets hardly differ it can "
+                    "fall below 0",
                 }
         return found
 

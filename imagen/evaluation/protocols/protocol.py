@@ -177,16 +177,20 @@ class Captions:
 
 
 class Suite:
-    """Every prompt of the suite in the file `path`, `per_prompt` pictures each."""
+    """Every prompt of the suite in the file `path`, `per_prompt` pictures each. `metrics`: by default the judge of drawn scenes, where
+    all prompts are of the drawn world, else none."""
 
     def __init__(self, path: str | Path | None, metrics: Sequence[str], per_prompt: int = 1) -> None:
         if path is None:
             raise ValueError(
-                "protocol=prompts needs a suite of prompts: protocol.path=FILE (DrawBench's csv, PartiPrompts' tsv, ...; "
+                "path=null: protocol=prompts needs a suite of prompts: protocol.path=FILE (DrawBench's csv, PartiPrompts' tsv, ...; "
                 "imagen-suite describe FILE says what it is)"
             )
         self.suite, self.per_prompt = read_suite(Path(path)), per_prompt
-        self.name, self.resolution, self.metrics = "prompts", None, tuple(metrics)
+        # a suite composed in the drawn world has an exact judge
+        drawn = all((prompt.truth or {}).get("world") == "shapes" for prompt in self.suite.prompts)
+        self.name, self.resolution = "prompts", None
+        self.metrics = tuple(metrics) or (("shapes",) if drawn else ())
         self.count = len(self.suite.prompts) * per_prompt
 
     @property

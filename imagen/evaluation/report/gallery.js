@@ -1,7 +1,13 @@
 // ---- the gallery: pictures by category, side by side; those of a part of the whole are drawn, more as one comes near
 const PAGE = 60, MANY = 4;
 const systems = data.systems.map((_, i) => i), having = systems.filter((i) => of[i].size);
-const state = { category: "", score: 0, system: having[0] ?? 0, order: "suite", search: "", both: false, on: new Set(having.slice(0, MANY)) };
+const state = { category: "", score: 0, system: having[0] ?? 0, order: "suite", search: "", both: false, on: new Set(shownFirst()) };
+// the first few, and of prompts that none of these was asked for the first one that was
+function shownFirst() {
+  const first = having.slice(0, MANY), seen = new Set(first.flatMap((i) => [...of[i].keys()]));
+  for (const i of having) if (![...of[i].keys()].some((pair) => seen.has(pair))) { first.push(i); for (const pair of of[i].keys()) seen.add(pair); }
+  return first;
+}
 const visible = () => having.filter((i) => state.on.has(i));
 const sideBySide = (own) => visible().includes(own) ? visible() : [own];
 const valueOf = (pair, system, score) => of[system].get(pair)?.scores[score] ?? null;

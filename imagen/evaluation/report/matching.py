@@ -100,10 +100,20 @@ def whole_first(names: Iterable[str]) -> list[str]:
     return sorted(dict.fromkeys(names), key=lambda name: name.rpartition(".")[2] != "scene")
 
 
+def signed(name: str) -> bool:
+    """Whether a score is best at 0: how far a channel's mean or spread moved, with its sign."""
+    return name.startswith("drift.") and any(part in name for part in (".mean.", ".spread."))
+
+
 def lower_is_better(name: str) -> bool:
-    """Whether less is better, as far as the name says: of drift the move of color, not the decibels."""
+    """Whether less is better, as far as the name says: of drift the move of color, not the decibels, nor what has a sign and
+    is best at 0."""
     low = name.lower()
-    return not low.endswith("psnr") and (low.startswith(LOWER) or any(part in low for part in WITHIN))
+    return (
+        not signed(name)
+        and not low.endswith("psnr")
+        and (low.startswith(LOWER) or any(part in low for part in WITHIN))
+    )
 
 
 def _some(match: Matched, most: int) -> list[Pair]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from imagen.evaluation.report.matching import lower_is_better, whole_first
+from imagen.evaluation.report.matching import lower_is_better, signed, whole_first
 from imagen.evaluation.report.published import published, why_not
 from imagen.evaluation.report.read import Evaluated, Metric
 
@@ -124,7 +124,7 @@ def whiskers(systems: Sequence[Evaluated], names: Sequence[str]) -> str:
         if len(dots) >= 2:
             left, right = _axis(dots)
             said = f"drawn from {figure(left)} to {figure(right)}" + (
-                "; less is better" if lower_is_better(name) else ""
+                "; less is better" if lower_is_better(name) else "; 0 is best" if signed(name) else ""
             )
             drawn.append(
                 f'<figure><h3 dir="auto">{escaped(name)}</h3>{dotted(dots, name)}<figcaption>{said}</figcaption></figure>'

@@ -70,7 +70,7 @@ def read_all(folders: Sequence[Path]) -> tuple[list[Evaluated], list[str]]:
                 problems.append(one_line(f"{cell}: given twice, shown once"))
             paths.setdefault(cell.resolve(), cell)
     systems = [read_evaluation(path) for path in paths.values()]
-    for rename in (_of_folder, _of_place):
+    for rename in (_of_folder, _of_sweep, _of_place):
         times = Counter(made.name for made in systems)
         for i, made in enumerate(systems):
             if times[made.name] > 1:
@@ -86,3 +86,9 @@ def _of_folder(made: Evaluated, number: int) -> str:
 
 def _of_place(made: Evaluated, number: int) -> str:
     return f"{made.name} ({number + 1})"
+
+
+def _of_sweep(made: Evaluated, number: int) -> str:
+    folder = made.folder.absolute()
+    where = made.sweep or (folder.parent.parent if folder.parent.name == "cells" else folder.parent)
+    return one_line(f"{Path(where).name}: {made.name}")[:120]

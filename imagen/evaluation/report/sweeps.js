@@ -13,7 +13,7 @@ function fronts() {
     if (!sweep.metrics.length) return;
     const find = (parts, other) => sweep.metrics.find((name) => name !== other && parts.some((part) => name.toLowerCase().includes(part)));
     let y = find(["fid", "fd_", "cmmd", "kid", "pixels"]) ?? sweep.metrics[0];
-    let x = find(["clip", "scene", "recall"], y) ?? sweep.metrics.find((name) => name !== y) ?? y;
+    let x = find(["clip", "scene", "recall", "psnr"], y) ?? sweep.metrics.find((name) => name !== y) ?? y;
     const area = svg("svg", { class: "chart", role: "img" }), legend = el("p", { class: "legend" }), figure = el("figure", { class: "front" }, area, legend);
     const options = sweep.metrics.map((name) => [name, name]);
     const draw = () => drawFront(sweep, x, y, area, legend, figure);

@@ -97,7 +97,7 @@ def test_pictures_of_several_sizes_are_refused_by_name(tmp_path: Path) -> None:
         picture(tmp_path / f"{i}.png", 0, side)
         (tmp_path / f"{i}.txt").write_text(WANTED[2 * i].prompt)
     with pytest.raises(ValueError, match=r"0.png is 8 x 8 and 1.png 16 x 16.*resize them"):
-        Images(tmp_path)(WANTED)
+        Images(tmp_path, skip=True).check(WANTED)
 
 
 @pytest.fixture(scope="module")
