@@ -193,7 +193,7 @@ def test_export_and_erase(begun: Begun) -> None:
     page = two.get(f"/i/{(token := served.invited()[0])}").text
     assert two.post("/consent", data={"csrf": hidden(page, "csrf"), "eyes": "maybe"}).status_code == 422
     assert two.post("/consent", data={"csrf": hidden(page, "csrf"), "eyes": "no"}).status_code == 303
-    one.answer(one.item())
+    one.answer(answered := one.item())
     kept = kept_of(served.store, "r0002")
     assert kept["about"] == {"eyes": "no"}
     assert "token" not in kept
@@ -207,3 +207,6 @@ def test_export_and_erase(begun: Begun) -> None:
     for rater in ("r0009", "alice", "r-1"):
         with pytest.raises(ValueError, match=r"^rater="):
             served.store.erase(rater)
+    served.store.close()
+    files = b"".join(file.read_bytes() for file in served.store.folder.glob("answers.sqlite*"))
+    assert answered["key"].encode() not in files, "not in the pages of the file that are free either"
