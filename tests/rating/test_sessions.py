@@ -1,5 +1,6 @@
 """A session: answers that count once, tabs, undo, breaks, what is exported and erased."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,8 +9,11 @@ import pytest
 
 from imagen.rating.answers import read_answers, write_answers
 from imagen.rating.server.exporting import answers_of, kept_of
+from imagen.rating.study.making import drawn_up, make
+from imagen.rating.study.outlook import outlook
+from imagen.rating.study.reading import protocols, read_design
 
-from .conftest import CHOICES, Made
+from .conftest import CHOICES, Made, Systems
 from .serving import Served, hidden
 
 Begun = Callable[..., Served]
@@ -193,7 +197,7 @@ def test_export_and_erase(begun: Begun) -> None:
     page = two.get(f"/i/{(token := served.invited()[0])}").text
     assert two.post("/consent", data={"csrf": hidden(page, "csrf"), "eyes": "maybe"}).status_code == 422
     assert two.post("/consent", data={"csrf": hidden(page, "csrf"), "eyes": "no"}).status_code == 303
-    one.answer(one.item())
+    one.answer(answered := one.item())
     kept = kept_of(served.store, "r0002")
     assert kept["about"] == {"eyes": "no"}
     assert "token" not in kept
@@ -207,3 +211,40 @@ def test_export_and_erase(begun: Begun) -> None:
     for rater in ("r0009", "alice", "r-1"):
         with pytest.raises(ValueError, match=r"^rater="):
             served.store.erase(rater)
+    served.store.close()
+    files = b"".join(file.read_bytes() for file in served.store.folder.glob("answers.sqlite*"))
+    assert answered["key"].encode() not in files, "not in the pages of the file that are free either"
+
+
+@pytest.mark.parametrize("protocol", protocols())
+def test_every_protocol_can_be_rated(protocol: str, systems: Systems, tmp_path: Path) -> None:
+    """From a STUDY.yaml of one line or two, with the reference, to answers that the statistics can read."""
+    prompts = [
+        f"a photo of {n} red dogs in front of a sign that says {n}" for n in ("two", "three", "four", "five")
+    ]
+    folders = systems(("alpha", "beta", "gamma", "real"), prompts, 8)
+    real = folders.pop("real")
+    given = {
+        "name": "n",
+        "protocol": protocol,
+        "systems": folders,
+        "real": real,
+        "session": {"items": 4, "repeats": 1},
+    }
+    (tmp_path / "STUDY.yaml").write_text(json.dumps(given))
+    make(tmp_path / "study", *drawn_up(read_design(tmp_path / "STUDY.yaml"), "cd" * 16))
+    served = Served(tmp_path / "study")
+    assert list(outlook(served.store.study, 0))
+    rater = served.begun()
+    while "key" in (item := rater.item()):
+        assert rater.browser.get("/rate").text.count("<fieldset") in (len(item["questions"]), 0)
+        assert rater.answer(item).status_code == 200
+    write_answers(tmp_path / "answers.jsonl", answers_of(served.store))
+    answers = read_answers(tmp_path / "answers.jsonl")
+    assert {a.question for a in answers if a.control is None} == {
+        q.key for q in served.store.study.design.questions
+    }
+    assert any(a.control is not None for a in answers)
+    if protocol == "coco_photorealism":
+        assert all("real" in a.shown for a in answers if a.control is None)
+    served.store.close()

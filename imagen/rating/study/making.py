@@ -71,6 +71,7 @@ def make(
     beside = folder.with_name(f".{folder.name}.begun")
     shutil.rmtree(beside, ignore_errors=True)
     (beside / "pictures").mkdir(parents=True)
+    beside.chmod(0o700)  # the key, the systems' names and the answers are its owner's alone
     size: tuple[int, int] | None = None
     first = ""
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
