@@ -26,9 +26,11 @@ $(VENV)/installed: pyproject.toml constraints.txt
 demo: install  ## train and sample the three-stage cascade on the CPU: var/demo/index.html
 	@$(BIN)/imagen-demo
 
-test: install  ## the tests, offline; those of pages in Chromium, which root gets from Debian where there is none
+test: install  ## the tests, offline; Chromium and PostgreSQL, which some need, root gets from Debian where there is none
 	@command -v chromium > /dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get > /dev/null || \
 	  { apt-get update -q && apt-get install -y -q --no-install-recommends chromium; } || echo "no Chromium: its tests are skipped"
+	@ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || [ "$$(id -u)" != 0 ] || ! command -v apt-get > /dev/null || \
+	  { apt-get update -q && apt-get install -y -q --no-install-recommends postgresql; } || echo "no PostgreSQL: its tests are skipped"
 	@$(BIN)/python -m pytest
 
 test-cluster: install  ## the tests that need a SLURM, which is installed (Debian's packages) where there is none
