@@ -30,6 +30,9 @@ MAY = {
     "cascade": (set(), {"nn", "diffusion", "conditioning", "text", "checkpoint", "sampling"}),
     "files": (set(), set()),
     "card": (set(), set()),
+    "provenance": (set(), set()),
+    "watermark": (set(), set()),
+    "safety": (set(), {"safety", "evaluation", "text"}),
     "grid": (set(), set()),
     "memory": (set(), set()),
     "progress": (set(), set()),
@@ -51,7 +54,7 @@ MAY = {
     "evaluation/metrics/detector": ({"transformers"}, {"evaluation"}),
     "evaluation/dashboard/wandb_views": ({"wandb", "wandb_workspaces"}, {"files", "evaluation"}),
     "rating": (set(), {"files", "evaluation", "rating"}),
-    "programs": (HEAVY, {"card", "nn", "diffusion", "conditioning", "text", "sampling", "cascade", "checkpoint", "files", "grid", "memory", "progress", "data", "training", "evaluation", "rating", "programs"}),
+    "programs": (HEAVY, {"card", "provenance", "watermark", "safety", "nn", "diffusion", "conditioning", "text", "sampling", "cascade", "checkpoint", "files", "grid", "memory", "progress", "data", "training", "evaluation", "rating", "programs"}),
 }  # fmt: skip
 
 

@@ -193,6 +193,9 @@ class Sample(Sampling):
     batch_size: Count
     device: Device | None
     progress: bool
+    mark: bool
+    watermark: str | None
+    safety: NotRequired[Part | None]
 
 
 class WeightsOf(TypedDict):
