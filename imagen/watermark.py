@@ -13,6 +13,9 @@ import numpy as np
 BITS = 32
 FOUND = 28
 """Bits that must agree: of 100,000 pictures without the mark about one has so many by chance."""
+STRENGTH = (24, 13)
+"""Steps to which the two largest singular values of a block are rounded. The library's own, 36 and 20, are seen as blotches of
+color on plain ground; with less JPEG at quality 75 takes the mark out (experiments/watermark)."""
 LEAST = 64
 """Pixels of the side below which there is no room for `BITS` twice."""
 
@@ -25,7 +28,7 @@ def write(picture: np.ndarray, text: str) -> np.ndarray:
             f"watermark={text}: a picture of {picture.shape[1]} x {picture.shape[0]} has no room for it; leave it out, "
             f"or sample at {LEAST} x {LEAST} or more"
         )
-    core = library()()
+    core = _core()
     core.read_img_arr(picture[..., ::-1].copy())  # the library's order of colors is OpenCV's
     core.read_wm(bits_of(text))
     return core.embed()[..., ::-1].round().clip(0, 255).astype(np.uint8)
@@ -36,7 +39,7 @@ def agreeing(picture: np.ndarray, text: str) -> int:
     that was marked."""
     if min(picture.shape[:2]) < LEAST:
         return 0
-    read = library()().extract(picture[..., ::-1].copy(), (BITS,)) > 0.5
+    read = _core().extract(picture[..., ::-1].copy(), (BITS,)) > 0.5
     return int((read == bits_of(text)).sum())
 
 
@@ -49,6 +52,12 @@ def bits_of(text: str) -> np.ndarray:
     """(BITS,) of 0 and 1."""
     digest = hashlib.sha256(text.encode("utf-8", "backslashreplace")).digest()
     return np.unpackbits(np.frombuffer(digest[: BITS // 8], np.uint8)).astype(np.int64)
+
+
+def _core() -> Any:
+    core = library()()
+    core.d1, core.d2 = STRENGTH
+    return core
 
 
 def library() -> Any:

@@ -101,7 +101,7 @@ def model_card(
                     ("cascade.json, sha256", digest),
                     ("text encoder, frozen", text["class"]),
                     *[(f"text encoder: {key}", value) for key, value in text["key"].items()],
-                    ("recommended sampling", sampling or None),
+                    ("recommended sampling", sampling or "none"),
                     ("written by", f"imagen-export of imagen-cascade {version('imagen-cascade')}"),
                 ]
             ),
