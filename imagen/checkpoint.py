@@ -4,6 +4,7 @@
       cascade.json        the stages in ascending resolution, the text encoder, recommended settings
       base64.safetensors  EMA weights of a stage, named as in the network's state dict
       sr256.safetensors
+      card.md             for people: what it is, was trained on and is worth; may be missing, and is never read here
 
 Every part (network, schedule, text encoder, sampler) is written as {"class": NAME, "arguments": {plain JSON}}
 and rebuilt only from a fixed table of classes, so that a release from elsewhere can choose among ours and no
@@ -36,6 +37,7 @@ from imagen.nn import NETWORKS
 from imagen.text import HashedWords, MiniLM, TransformersEncoder
 
 INDEX = "cascade.json"
+CARD = "card.md"
 FORMAT = 1
 Description = dict[str, Any]
 Table = Mapping[str, Callable[..., Any]]
@@ -108,9 +110,10 @@ def write_release(
     stages: Iterable[tuple[StageRecord, Mapping[str, Tensor]]],
     text: Description,
     sampling: Description | None = None,
+    card: Callable[[str], str] | None = None,
 ) -> Path:
     """Write a release: (record, weights) of each stage, in ascending resolution; `file` and `sha256` are
-    filled in here.
+    filled in here. `card`: the sha256 of cascade.json -> the text of card.md.
 
     The folder is written aside and put in place whole; an earlier release there is replaced only then, and
     stays as it is on any error. ValueError when `folder` holds something that is not a release, or for a name
@@ -132,6 +135,9 @@ def write_release(
         written = json.dumps(content, indent=2, allow_nan=False) + "\n"
         _checked(json.loads(written), folder / INDEX)
         (new / INDEX).write_text(written, encoding="utf-8")
+        if card is not None:
+            text_of_card = card(sha256(new / INDEX))
+            (new / CARD).write_text(text_of_card, encoding="utf-8", errors="backslashreplace")
         if folder.exists():
             os.replace(folder, aside / "earlier")
         try:

@@ -29,11 +29,15 @@ MAY = {
     "sampling": (set(), {"diffusion", "conditioning", "checkpoint"}),
     "cascade": (set(), {"nn", "diffusion", "conditioning", "text", "checkpoint", "sampling"}),
     "files": (set(), set()),
+    "card": (set(), set()),
+    "provenance": (set(), set()),
+    "watermark": (set(), set()),
+    "safety": (set(), {"safety", "evaluation", "text"}),
     "grid": (set(), set()),
     "memory": (set(), set()),
     "progress": (set(), set()),
-    "data": ({"webdataset"}, {"data", "text", "files", "progress"}),
-    "data/module": ({"webdataset", "lightning"}, {"data", "text", "files", "progress"}),
+    "data": ({"webdataset"}, {"card", "data", "text", "files", "progress"}),
+    "data/module": ({"webdataset", "lightning"}, {"card", "data", "text", "files", "progress"}),
     "training": (
         {"lightning", "wandb", "safetensors"},
         {"nn", "diffusion", "conditioning", "text", "sampling", "cascade", "checkpoint", "files", "grid", "memory", "progress", "data", "training"},
@@ -50,7 +54,7 @@ MAY = {
     "evaluation/metrics/detector": ({"transformers"}, {"evaluation"}),
     "evaluation/dashboard/wandb_views": ({"wandb", "wandb_workspaces"}, {"files", "evaluation"}),
     "rating": (set(), {"data", "files", "evaluation", "rating"}),
-    "programs": (HEAVY, {"nn", "diffusion", "conditioning", "text", "sampling", "cascade", "checkpoint", "files", "grid", "memory", "progress", "data", "training", "evaluation", "rating", "programs"}),
+    "programs": (HEAVY, {"card", "provenance", "watermark", "safety", "nn", "diffusion", "conditioning", "text", "sampling", "cascade", "checkpoint", "files", "grid", "memory", "progress", "data", "training", "evaluation", "rating", "programs"}),
 }  # fmt: skip
 
 

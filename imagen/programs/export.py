@@ -27,6 +27,7 @@ from imagen.checkpoint import (
     write_release,
 )
 from imagen.programs.build import program
+from imagen.programs.model_card import Trained, model_card, read_evaluation, trained_on
 from imagen.sampling import SAMPLERS, THRESHOLDS, Settings, read_settings
 from imagen.text import TextEncoder, embedding_keys
 from imagen.training.averages import of_length
@@ -43,18 +44,26 @@ class Run:
     record: StageRecord
     text: Description
     weights: dict[str, Tensor]
+    trained: Trained
 
 
 @program("export")
 def export(cfg: DictConfig) -> None:
     """Read the runs, check that they make a cascade, write the release."""
     given: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # pyright: ignore[reportAssignmentType]
+    evaluations = [read_evaluation(Path(folder)) for folder in given["evaluations"]]
     folders = given["run"] if isinstance(given["run"], list) else [given["run"]]
     read = (read_run(Path(str(folder)), given["ema"]) for folder in folders)
     runs = sorted(read, key=lambda run: run.record.resolution)
     check_together(runs)
     sampling = recommended(given, len(runs))
-    out = write_release(cfg.out, stages(runs), runs[0].text, sampling)
+    text, out = runs[0].text, Path(cfg.out)
+    made = [(run.record, run.trained) for run in runs]
+
+    def card(digest: str) -> str:
+        return model_card(out.name, digest, made, text, sampling, given["licence"], evaluations)
+
+    write_release(out, stages(runs), text, sampling, card)
     for run in runs:
         record = run.record
         size = f"{record.resolution} x {record.resolution}"
@@ -160,7 +169,7 @@ def read_run(folder: Path, length: float | None = None) -> Run:
         version("imagen-cascade"),
     )
     key = encoder_key(restored, train)
-    return Run(folder, record, {**encoder, "key": key}, weights)
+    return Run(folder, record, {**encoder, "key": key}, weights, trained_on(config["data"]))
 
 
 def described(node: Mapping[str, Any], package: str, table: Table, where: str) -> Description:

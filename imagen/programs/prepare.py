@@ -8,6 +8,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from imagen.data.index import read_index
+from imagen.data.prepare.card import facts_of, write_card
 from imagen.data.prepare.embedding import embed
 from imagen.data.prepare.estimate import estimate
 from imagen.data.prepare.preparing import described, prepare
@@ -40,6 +41,7 @@ def main(cfg: DictConfig) -> None:
         _say(described(out, read_index(out)))
         return
     index = prepare(source, out, cfg.shard_size, cfg.max_bad, filters, cfg.duplicates, cfg.workers, cache)
+    write_card(out, facts_of(out, index, source, cfg.source.get("path"), cfg.licence))
     if encoders:
         there = [encoder.to(device) for encoder, device in zip(encoders, devices)]
         embed(out, there, "out", cache)

@@ -1,6 +1,7 @@
 """imagen-sample: prompts x seeds -> a picture of each, in every stage's size, with a captioned grid and a
 record."""
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
@@ -15,10 +16,17 @@ from tqdm import tqdm
 from imagen.cascade import Cascade, Progress
 from imagen.checkpoint import INDEX, read_release, sha256
 from imagen.data.pictures import decode, fit
+from imagen.data.sources.source import plain
+from imagen.grid import to_uint8
 from imagen.programs.allocation import keep_large_blocks
 from imagen.programs.build import build, program
 from imagen.programs.samples import Record
+from imagen.safety import Safety, checked
 from imagen.sampling import Settings, read_settings
+from imagen.watermark import LEAST, library
+
+REFUSED = 3
+"""The exit code when something was refused by `safety`; the rest is drawn."""
 
 
 @program("sample")
@@ -26,9 +34,27 @@ def main(cfg: DictConfig) -> None:
     """Make what the folder does not have yet; then the grid and samples.json."""
     given: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # pyright: ignore[reportAssignmentType]
     all_prompts, all_seeds = prompts_of(given), seeds_of(given["seeds"])
+    safety: Safety | None = build(cfg.get("safety"))
+    record = Record(Path(given["out"]), request(given, safety), given["mark"])
+    refuse_watermark(given)
+    refused = {} if safety is None else refused_of(safety, all_prompts)
+    record.refuse(refused)
+    if allowed := [prompt for prompt in all_prompts if prompt not in refused]:
+        draw(cfg, given, record, safety, allowed, all_seeds)
+    tell_refused(record, all_prompts, all_seeds)
+
+
+def draw(
+    cfg: DictConfig,
+    given: dict[str, Any],
+    record: Record,
+    safety: Safety | None,
+    all_prompts: list[str],
+    all_seeds: list[int],
+) -> None:
+    """What `record` does not have yet, and the grid of all."""
     wanted = [(prompt, seed) for prompt in all_prompts for seed in all_seeds]
     device, size = given["device"] or ("cuda" if torch.cuda.is_available() else "cpu"), given["batch_size"]
-    record = Record(Path(given["out"]), request(given))
     if device == "cpu":
         keep_large_blocks()
     cascade = Cascade.load(given["release"], device=device)
@@ -39,7 +65,8 @@ def main(cfg: DictConfig) -> None:
     record.content["used"] = used = stages_of(cascade, picture, settings)
     print(told(all_prompts, all_seeds, picture, used))
 
-    missing = [pair for pair in wanted if not record.has(*pair)]
+    before = [pair for pair in wanted if pair in record.refused]
+    missing = [pair for pair in wanted if not record.has(*pair) and pair not in before]
     names = [stage.name for stage in cascade.stages]
     with bars(len(missing), names, given["progress"]) as progress:
         for start in range(0, len(missing), size):
@@ -49,10 +76,49 @@ def main(cfg: DictConfig) -> None:
                 made = cascade.sample(prompts, seeds, **how)
             else:
                 made = cascade.upscale(picture.expand(len(seeds), -1, -1, -1), prompts, seeds, **how)
-            record.add(prompts, seeds, dict(zip(names[-len(made) :], made)))
-    grid = record.grid(all_prompts, all_seeds, picture)
-    there = len(wanted) - len(missing)
-    print(f"{len(missing)} pictures made, {there} were there: {record.folder}; all in {grid}")
+            pictures = {name: to_uint8(one) for name, one in zip(names[-len(made) :], made)}
+            last, reasons = pictures[names[-1]], None
+            if safety is not None:
+                reasons = checked(safety.pictures(last.copy()), len(last), "pictures")
+            record.add(prompts, seeds, pictures, reasons)
+    made = sum(record.has(*pair) for pair in missing)
+    there = len(wanted) - len(missing) - len(before)
+    sheet = f"; all in {record.grid(all_prompts, all_seeds, picture)}" if made + there else ""
+    print(f"{made} pictures made, {there} were there: {record.folder}{sheet}")
+
+
+def refused_of(safety: Safety, prompts: list[str]) -> dict[str, str]:
+    """The prompts that are refused, and why."""
+    reasons = checked(safety.prompts(list(prompts)), len(prompts), "prompts")
+    return {prompt: reason for prompt, reason in zip(prompts, reasons) if reason is not None}
+
+
+def tell_refused(record: Record, prompts: Sequence[str], seeds: Sequence[int]) -> None:
+    """Name what of this request was refused, and leave with `REFUSED`, if anything was."""
+    asked = {(prompt, seed) for prompt in prompts for seed in (None, *seeds)}
+    refused = {pair: reason for pair, reason in record.refused.items() if pair in asked}
+    for (prompt, seed), reason in refused.items():
+        which = "" if seed is None else f", seed {seed}"
+        sys.stderr.write(f"refused: {plain(repr(prompt))}{which}: {plain(reason)}\n")
+    if refused:
+        words = sum(seed is None for _, seed in refused)
+        sys.stderr.write(
+            f"safety: {words} prompts and {len(refused) - words} pictures were refused; {record.path} says why\n"
+        )
+        raise SystemExit(REFUSED)
+
+
+def refuse_watermark(given: dict[str, Any]) -> None:
+    """ValueError when the watermark that is asked for cannot be had: no library, or too small a picture."""
+    if (text := given["watermark"]) is None:
+        return
+    last = read_release(given["release"]).stages[-1]
+    if last.resolution < LEAST:
+        raise ValueError(
+            f"watermark={text}: stage {last.name} of release={given['release']} draws {last.resolution} x "
+            f"{last.resolution}, which has no room for it ({LEAST} x {LEAST}); leave it out"
+        )
+    library()
 
 
 def prompts_of(given: dict[str, Any]) -> list[str]:
@@ -118,7 +184,7 @@ def told(
     return f"{len(prompts)} prompts x {len(seeds)} seeds{given}, by {', '.join(stages)}: {listed}"
 
 
-def request(given: dict[str, Any]) -> dict[str, Any]:
+def request(given: dict[str, Any], safety: Safety | None) -> dict[str, Any]:
     """All that a picture depends on besides its prompt and seed; plain JSON. Two requests must not share a
     folder."""
     read_release(given["release"])
@@ -129,7 +195,8 @@ def request(given: dict[str, Any]) -> dict[str, Any]:
         if not Path(picture).is_file():
             raise ValueError(f"picture={picture}: no such file")
         picture = {"file": picture, "sha256": sha256(Path(picture))}
-    return {"release": release, "settings": settings, "picture": picture}
+    found = {"release": release, "settings": settings, "picture": picture, "watermark": given["watermark"]}
+    return {**found, "safety": None if safety is None else safety.identity}
 
 
 def read_picture(path: Path) -> Tensor:

@@ -57,6 +57,7 @@ class Prepare(TypedDict):
     max_bad: Share
     filters: Part
     duplicates: bool
+    licence: str | None
     embed: bool
     device: Device | list[Device]
     cache: Part
@@ -176,6 +177,8 @@ class Export(Sampling):
     out: Local
     ema: Positive | None
     artifact: bool
+    evaluations: list[Local]
+    licence: str | None
 
 
 class Sample(Sampling):
@@ -190,6 +193,9 @@ class Sample(Sampling):
     batch_size: Count
     device: Device | None
     progress: bool
+    mark: bool
+    watermark: str | None
+    safety: NotRequired[Part | None]
 
 
 class WeightsOf(TypedDict):

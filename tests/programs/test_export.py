@@ -15,7 +15,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from imagen.cascade import Cascade
-from imagen.checkpoint import read_release
+from imagen.checkpoint import read_release, sha256
 from imagen.programs import export as program
 from imagen.programs.build import build
 from imagen.programs.export import gathered
@@ -325,3 +325,74 @@ def test_the_key_of_the_embeddings_beside_the_shards(export: Callable, tmp_path:
     assert read_release(tmp_path / "release").text["key"] == key
     with pytest.raises(ValueError, match="weights: None, trained with 'abc'"):
         Cascade.load(tmp_path / "release")
+
+
+def test_a_card_says_what_is_known(
+    export: Callable, tmp_path: Path, evaluated: Callable, capsys: pytest.CaptureFixture
+) -> None:
+    shards, out = tmp_path / "shards", tmp_path / "release"
+    shards.mkdir()
+    facts = {
+        "format": 1,
+        "source": {"kind": "table", "what": None},
+        "licence": {"given": "CC <i>0</i>", "source": None},
+        "splits": {"train": {"samples": 1234}},
+        "left_out": {"too small": 5},
+        "not_checked": ["faces | and more"],
+    }
+    (shards / "card.json").write_text(json.dumps(facts))
+    run = write_run(tmp_path / "run", *BASE, f"data.train=[{shards},elsewhere/shards]")
+    export(f"run={run}", f"out={out}", "steps=4")
+    card = (out / "card.md").read_text()
+    digest = sha256(out / "cascade.json")
+    assert digest in card
+    assert "| base8 | 8 x 8 | UNet | v |" in card
+    assert "CC &lt;i&gt;0&lt;/i&gt; (as stated by who prepared it)" in card
+    assert "| pictures in train | 1,234 |" in card
+    assert r"faces \| and more" in card
+    assert "elsewhere/shards**: not known" in card
+    assert "Quality: not known" in card
+    assert "| licence of the weights | not stated |" in card
+
+    metrics = {
+        "shapes.all": {"value": 0.5, "interval": [0.4, 0.6], "n": 8, "note": "fewer <b>"},
+        "fid": {"value": 31.25, "interval": None, "n": 8, "note": ""},
+    }
+    source = {"kind": "release", "folder": "x", "sha256": digest}
+    own = evaluated(tmp_path / "own", [("a", "", 0)], source=source, metrics=metrics)
+    other = evaluated(tmp_path / "other", [("a", "", 0)], metrics=metrics)
+    export(f"run={run}", f"out={out}", "steps=4", f"evaluations=[{own},{other}]", "licence=MIT")
+    card = (out / "card.md").read_text()
+    assert sha256(out / "cascade.json") == digest, "the card is no part of it"
+    assert "| shapes.all | 0.5 | 0.4 to 0.6 | 8 | fewer &lt;b&gt; |" in card
+    assert "| fid | 31.25 | not known | 8 |  |" in card
+    assert card.count("of this release. Sampling") == 1
+    assert f"**not of this release**, but of release with sha256 {'0' * 64}" in card
+    assert "| licence of the weights | MIT |" in card
+    with_card = Cascade.load(out).sample(["a"], [0])[0]
+    (out / "card.md").unlink()
+    assert torch.equal(Cascade.load(out).sample(["a"], [0])[0], with_card)
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({}, "no result.json there"),
+        ({"fronts.json": "{}"}, "is a sweep; give its cells"),
+        ({"result.json": "[]"}, "is damaged"),
+        ({"result.json": '{"metrics": {"fid": {"value": "x"}}}'}, "is damaged, or not an evaluation's"),
+    ],
+)
+def test_evaluations_that_are_none(export: Callable, tmp_path: Path, capsys: pytest.CaptureFixture,
+                                   files: dict[str, str], words: str) -> None:  # fmt: skip
+    folder = tmp_path / "evaluation"
+    folder.mkdir()
+    for name, content in files.items():
+        (folder / name).write_text(content)
+    with pytest.raises(SystemExit) as stop:
+        export("run=nowhere", f"out={tmp_path / 'release'}", f"evaluations=[{folder}]")
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "release").exists()

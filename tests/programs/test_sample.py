@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from imagen.data.shapes import draw, scene_of
 from imagen.programs import sample as program
-from imagen.programs.sample import prompts_of, seeds_of
-from imagen.programs.samples import _read_png, file_stem
+from imagen.programs.sample import REFUSED, prompts_of, seeds_of
+from imagen.programs.samples import Record, _read_png, file_stem
+from imagen.provenance import Mark, read
+from imagen.watermark import has
 
 
 @pytest.fixture
@@ -270,3 +273,158 @@ def test_only_a_png_is_read_as_one(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4)).save(path, format="GIF")
     with pytest.raises(ValueError, match=r"x.png: cannot be read as a picture"):
         _read_png(path)
+
+
+def test_each_picture_says_where_it_comes_from(run: Callable[..., Path], toy_release: Path) -> None:
+    out = run("prompts=['日本語の猫']", "seeds=[7]", "steps=1")
+    (entry,) = record(out)["samples"]
+    release = record(out)["release"]["sha256"]
+    for file in entry["files"].values():
+        assert read(out / file) == Mark("日本語の猫", 7, release)
+    assert read(out / "grid.png") == Mark(None, None, release)
+    marked = {file: (out / file).read_bytes() for file in entry["files"].values()}
+    for file in out.rglob("*.png"):
+        file.unlink()
+    run("prompts=['日本語の猫']", "seeds=[7]", "steps=1")
+    assert {file: (out / file).read_bytes() for file in marked} == marked, "the same sample is the same bytes"
+    for file in out.rglob("*.png"):
+        file.unlink()
+    run("prompts=['日本語の猫']", "seeds=[7]", "steps=1", "mark=false")
+    for file, data in marked.items():
+        assert read(out / file) is None
+        assert np.array_equal(pixels(out / file), pixels(io.BytesIO(data))), "the pixels are the same"
+
+
+def test_a_folder_of_before_goes_on(run: Callable[..., Path]) -> None:
+    out = run("prompts=[a cat]", "steps=1")
+    old = record(out)
+    del old["watermark"], old["safety"]
+    (out / "samples.json").write_text(json.dumps(old))
+    assert len(record(run("prompts=[a cat]", "seeds=[1]", "steps=1"))["samples"]) == 2
+
+
+def test_refused_prompts_are_named_and_the_others_drawn(
+    run: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed, out = tmp_path / "list.txt", tmp_path / "out"
+    listed.write_text("cat\n")
+    words = ("prompts=[a dog,a CAT]", "seeds=[0,1]", "steps=1", "safety=words", f"safety.path={listed}")
+    for made in (2, 0):  # the same command again
+        with pytest.raises(SystemExit) as stop:
+            run(*words)
+        assert stop.value.code == REFUSED
+        said = capsys.readouterr()
+        assert said.err.splitlines()[-2:] == [
+            "refused: 'a CAT': has 'cat' of the list of words",
+            f"safety: 1 prompts and 0 pictures were refused; {out / 'samples.json'} says why",
+        ]
+        assert f"{made} pictures made, {2 - made} were there" in said.out
+        found = record(out)
+        assert {s["prompt"] for s in found["samples"]} == {"a dog"}
+        assert found["refused"] == [
+            {"prompt": "a CAT", "seed": None, "reason": "has 'cat' of the list of words"}
+        ]
+    run("prompts=[a dog]", *words[1:])
+    with pytest.raises(SystemExit) as stop:
+        run("prompts=[a dog]", "steps=1")
+    assert "another safety" in capsys.readouterr().err
+    found["refused"] = [{"prompt": 5}]
+    (out / "samples.json").write_text(json.dumps(found))
+    with pytest.raises(SystemExit) as stop:
+        run(*words)
+    assert stop.value.code == 2
+    assert 'no list of "refused"' in capsys.readouterr().err
+
+
+def test_all_refused(run: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "list.txt").write_text("cat\n")
+    with pytest.raises(SystemExit) as stop:
+        run("prompts=[a cat]", "safety=words", f"safety.path={tmp_path}/list.txt")
+    assert stop.value.code == REFUSED
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["samples.json"]
+    assert "pictures made" not in capsys.readouterr().out
+
+
+class Seeds:
+    """Refuses every second picture that it sees."""
+
+    def __init__(self) -> None:
+        self.identity, self.seen = {"kind": "second"}, 0
+
+    def prompts(self, prompts: list[str]) -> list[str | None]:
+        return [None] * len(prompts)
+
+    def pictures(self, pictures: np.ndarray) -> list[str | None]:
+        assert pictures.shape[1:] == (16, 16, 3)
+        assert pictures.dtype == np.uint8
+        self.seen += len(pictures)
+        reasons = [f"looks {i}" if i % 2 else None for i in range(len(pictures))]
+        pictures[:] = 0  # what a filter does to its own is its own affair
+        return reasons
+
+
+def test_refused_pictures_are_not_written(
+    run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:  # fmt: skip
+    filter_, build = Seeds(), program.build
+    (tmp_path / "list.txt").write_text("cat\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            program, "build", lambda node: filter_ if node and "Words" in node["_target_"] else build(node)
+        )
+        for _ in range(2):
+            with pytest.raises(SystemExit) as stop:
+                run(
+                    "prompts=[a dog]",
+                    "seeds=[0,1,2]",
+                    "steps=1",
+                    "safety=words",
+                    f"safety.path={tmp_path}/list.txt",
+                )
+            assert stop.value.code == REFUSED
+            assert "refused: 'a dog', seed 1: looks 1" in capsys.readouterr().err
+    assert filter_.seen == 3, "what is refused is not drawn again"
+    out = tmp_path / "out"
+    assert [s["seed"] for s in record(out)["samples"]] == [0, 2]
+    assert record(out)["refused"] == [{"prompt": "a dog", "seed": 1, "reason": "looks 1"}]
+    assert len(list(out.rglob("*.png"))) == 2 * 2 + 1
+    assert pixels(out / record(out)["samples"][0]["file"]).any()
+    row = pixels(out / "grid.png")[-60, -(3 * 100) :]
+    assert (row[100:196] == 255).all(), "a refused picture is a blank"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["watermark=me"], "watermark=me: stage sr16 of release="),
+        (["safety=words"], "safety.path"),
+        (["safety=words", "safety.path=nowhere"], "safety.path=nowhere"),
+        (
+            ["safety=classifier", "safety.folder=nowhere", "safety.refuse=[nsfw]"],
+            "safety.folder=nowhere: no config.json there",
+        ),
+        (["safety=classifier", "safety.folder=nowhere", "safety.refuse=nsfw"], "safety.refuse=nsfw"),
+        (["safety=magic"], "safety=magic: no such option"),
+    ],
+)
+def test_safety_and_marks_that_cannot_be_had(
+    run: Callable[..., Path], arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    with pytest.raises(SystemExit) as stop:
+        run("prompts=[a]", *arguments)
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_watermark_is_in_the_pixels(tmp_path: Path) -> None:
+    pytest.importorskip("cv2", exc_type=ImportError)
+    request = {"release": {"sha256": "r"}, "watermark": "me", "safety": None}
+    drawn = draw(scene_of("test", 0, 3), 64)
+    Record(tmp_path, request).add(["a"], [0], {"small": drawn[None, ::2, ::2], "large": drawn[None]})
+    (entry,) = record(tmp_path)["samples"]
+    assert has(pixels(tmp_path / entry["file"]), "me")
+    assert np.array_equal(pixels(tmp_path / entry["files"]["small"]), drawn[::2, ::2]), "no room there"
+    assert read(tmp_path / entry["file"]) == Mark("a", 0, "r")

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,9 @@ class Coco:
             if Path(name).is_absolute() or ".." in Path(name).parts:
                 raise ValueError(f"source.path={path}: file_name {told(name)!r} leads out of {folder}")
         self.splits = {self.split: len(self._rows)}
+        stated = Counter(str(fields["licence"]) for _, _, fields in self._rows if "licence" in fields)
+        told_of = [f"{name} ({count:,} pictures)" for name, count in sorted(stated.items())]
+        self.licence = "; ".join(told_of) or None
         self.identity = {
             "source": "coco",
             "annotations_sha256": hashlib.sha256(self.path.read_bytes()).hexdigest(),

@@ -59,6 +59,8 @@ class HuggingFace:
         raw = datasets.Image(decode=False)
         self._data = {split: data.cast_column(image_column, raw) for split, data in splits.items()}
         self.splits = {split: len(data) for split, data in splits.items()}
+        stated = dict.fromkeys(str(data.info.license) for data in splits.values() if data.info.license)
+        self.licence = "; ".join(stated) or None
         prints = {split: data._fingerprint for split, data in splits.items()}
         columns_used = [image_column, caption_column]
         self.identity = {"source": "huggingface", "fingerprints": prints, "columns": columns_used}

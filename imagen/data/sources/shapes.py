@@ -47,6 +47,8 @@ class Shapes:
             "seed": seed,
         }
 
+    licence = "Apache-2.0"  # drawn by this package, which is
+
     def pair(self, split: str, row: int) -> Pair:
         """See `Source`; always a png."""
         scene = scene_of(split, self.seed, row)

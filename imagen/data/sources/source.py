@@ -58,7 +58,7 @@ class Source(Protocol):
 
     `splits`: name -> number of rows, bad ones too. `identity`: plain JSON that says which data set this is;
     shards of another identity are never mixed in one folder. Constructing one checks what can be checked
-    (ValueError) and reads no picture."""
+    (ValueError) and reads no picture. One that knows the licence of its pictures has `licence`, a text for people."""
 
     splits: dict[str, int]
     identity: dict[str, Any]

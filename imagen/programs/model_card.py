@@ -1,0 +1,171 @@
+"""The card of a release: what its files say of its stages, of what it was trained on, and of how it was evaluated."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from imagen.card import UNKNOWN, UNSTATED, card, points, shown, table
+from imagen.checkpoint import Description, StageRecord, sha256
+from imagen.data.prepare.card import Facts, facts_at, licence_of
+from imagen.files import read_json
+
+USE = (
+    "Research on text-to-image cascades: training, sampling and judging them with this package, as far as the licences of the "
+    "training data and of the text encoder allow."
+)
+OUT_OF_SCOPE = (
+    "pictures that are to pass for photographs, above all of people and of events",
+    "pictures that insult, threaten or sexualise, and any decision about people",
+    "products for a public: nobody has examined this model for harm, bias or memorised training pictures",
+)
+LIMITS = (
+    "Bias, memorised training pictures and harmful output were not measured.",
+    "A seed and a prompt give the same picture again only with the same release, settings and arithmetic.",
+    "No safety filter is part of a release; imagen-sample has one to be configured (`safety=`).",
+)
+MARKS = (
+    "imagen-sample writes the prompt, the seed, this release's hash, and the name and version of the package into each PNG's text "
+    "(`imagen.provenance.read` reads it back), unless `mark=false`. Whatever saves a picture anew may drop that. An invisible "
+    "watermark is in the pixels only where `watermark=` was given."
+)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a stage was trained on: the folders of its run's settings, as they stand there, with the facts of those that have a
+    card; pairs a step, None where the settings do not say."""
+
+    sets: dict[str, Facts | None]
+    batch: int | None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """An evaluation's folder and its result.json."""
+
+    folder: Path
+    result: dict[str, Any]
+
+
+def trained_on(data: Mapping[str, Any]) -> Trained:
+    """Of the settings `data` of a run."""
+    train, batch = data["train"], data.get("batch_size")
+    sets = [str(one) for one in (train if isinstance(train, list) else [train])]
+    return Trained({one: facts_at(one) for one in sets}, batch if type(batch) is int else None)
+
+
+def read_evaluation(folder: Path) -> Judged:
+    """ValueError when the folder has no numbers, or others than imagen-evaluate writes."""
+    option, remedy = f"evaluations=[{folder}]", "give folders that imagen-evaluate has finished"
+    if (folder / "fronts.json").is_file():
+        raise ValueError(f"{option}: is a sweep; give its cells, such as {folder}/cells/NAME")
+    if not (folder / "result.json").is_file():
+        raise ValueError(f"{option}: no result.json there; {remedy}")
+    result = read_json(folder / "result.json", remedy)
+    parts = {"metrics": dict, "protocol": dict, "source": dict, "pictures": dict, "code": dict}
+    sound = all(isinstance(result.get(key), kind) for key, kind in parts.items())
+    if not sound or not all(map(_metric, result["metrics"].values())):
+        raise ValueError(f"{option}: result.json is damaged, or not an evaluation's; {remedy}")
+    return Judged(folder, result)
+
+
+def model_card(
+    name: str,
+    digest: str,
+    stages: Sequence[tuple[StageRecord, Trained]],
+    text: Description,
+    sampling: Description,
+    licence: str | None,
+    evaluations: Sequence[Judged],
+) -> str:
+    """card.md of the release `name`, whose cascade.json has the sha256 `digest`."""
+    rows: list[Sequence[Any]] = [
+        ("stage", "pixels", "network", "predicts", "parameters", "training steps", "pairs a step")
+    ]
+    for record, trained in stages:
+        size = f"{record.resolution} x {record.resolution}"
+        below = record.lowres and f", from {record.lowres['resolution']} x {record.lowres['resolution']}"
+        how = (record.network["class"], record.predict, record.parameters, record.steps, trained.batch)
+        rows.append((record.name, f"{size}{below or ''}", *how))
+    sets = {where: facts for _, trained in stages for where, facts in trained.sets.items()}
+    sections = {
+        "Model": [
+            "A text-to-image cascade after Imagen (arXiv 2205.11487): diffusion models in pixel space, weights averaged over training.",
+            table(rows),
+            table(
+                [
+                    ("", ""),
+                    ("licence of the weights", licence or UNSTATED),
+                    ("cascade.json, sha256", digest),
+                    ("text encoder, frozen", text["class"]),
+                    *[(f"text encoder: {key}", value) for key, value in text["key"].items()],
+                    ("recommended sampling", sampling or "none"),
+                    ("written by", f"imagen-export of imagen-cascade {version('imagen-cascade')}"),
+                ]
+            ),
+        ],
+        "Training data": [part for where, facts in sets.items() for part in _data(where, facts)],
+        "Intended use": [USE],
+        "Out of scope": [points(OUT_OF_SCOPE)],
+        "Evaluations": [part for judged in evaluations for part in _numbers(judged, digest)]
+        or [f"Quality: {UNKNOWN}. No evaluation was given (`evaluations=[FOLDER]` of imagen-export)."],
+        "Limits": [points(LIMITS)],
+        "How samples are marked": [MARKS],
+    }
+    lead = f"Written by imagen-export from the runs' files; what they do not say is “{UNKNOWN}”."
+    return card(f"Model card: {name}", lead, sections)
+
+
+def _data(where: str, facts: Facts | None) -> list[str]:
+    title = f"**{shown(where)}**"
+    if facts is None:
+        return [f"{title}: {UNKNOWN}; there was no card.json with it when this release was written."]
+    splits = {split: content.get("samples") for split, content in facts["splits"].items()}
+    rows = [
+        ("", ""),
+        ("source", facts["source"].get("kind")),
+        ("pictures", facts["source"].get("what")),
+        ("licence", licence_of(facts)),
+        *[(f"pictures in {split}", count) for split, count in splits.items()],
+        ("filters", facts.get("filters") or "none"),
+        ("left out", facts["left_out"] or "none"),
+        ("index.json, sha256", facts.get("index_sha256")),
+    ]
+    unchecked = points([shown(line) for line in facts["not_checked"]])
+    return [f"{title}, by its card of when this release was written:", table(rows), "Not checked there:", unchecked]  # fmt: skip
+
+
+def _numbers(judged: Judged, digest: str) -> list[str]:
+    result = judged.result
+    protocol, source, pictures = result["protocol"], result["source"], result["pictures"]
+    same = source.get("sha256") == digest and source.get("kind") == "release"
+    of = "of this release" if same else f"**not of this release**, but of {shown(_identity(source))}"
+    lines = (
+        f"**{shown(judged.folder.name)}**: protocol {shown(protocol.get('name'))}, {shown(pictures.get('count'))} pictures of "
+        f"{shown(protocol.get('count'))} that it is of, evaluation seed {shown(protocol.get('seed'))}; {of}. "
+        f"Sampling: {shown(result.get('sampling'), 1000)}. result.json has the sha256 {sha256(judged.folder / 'result.json')}."
+    )
+    rows: list[Sequence[Any]] = [("metric", "value", "95 % interval", "n", "note")]
+    for name, metric in result["metrics"].items():
+        ends = metric.get("interval")
+        interval = f"{ends[0]:.4g} to {ends[1]:.4g}" if ends else UNKNOWN
+        rows.append((name, f"{metric['value']:.4g}", interval, metric.get("n"), metric.get("note") or ""))
+    return [lines, table(rows) if len(rows) > 1 else "No metric was asked for."]
+
+
+def _identity(source: Mapping[str, Any]) -> str:
+    return f"{source.get('kind', UNKNOWN)} with sha256 {source.get('sha256', UNKNOWN)}"
+
+
+def _metric(metric: Any) -> bool:
+    """Whether that is a metric of result.json."""
+    if not isinstance(metric, dict) or not _number(metric.get("value")):
+        return False
+    ends = metric.get("interval")
+    return ends is None or (isinstance(ends, list) and len(ends) == 2 and all(map(_number, ends)))
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
