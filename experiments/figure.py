@@ -18,14 +18,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from imagen.evaluation.protocols.fronts import COLORS, DISTANCES, MARKS
+
 try:
     from matplotlib.figure import Figure
 except ImportError:
     sys.exit("error: this figure needs pip install matplotlib")
 
-COLORS = ["#000000", "#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00"]  # Okabe and Ito's
-MARKS = "os^DvPX"
-LESS_IS_BETTER = ("pixels", "fid", "fd_dinov2", "cmmd", "kid")
 Cell = tuple[tuple[str, Any], ...]
 """("name", of the folder without its seed), then what was swept."""
 
@@ -110,17 +109,15 @@ def draw(rows: list[dict[str, Any]], x: str, line: Sequence[str], metrics: Seque
                 linestyle="none" if words else "-",
                 capsize=3,
             )
-        less = metric.split(".")[0] in LESS_IS_BETTER
+        less = metric.split(".")[0] in DISTANCES
         panel.set(
-            xlabel=f"{x} (less is better)"
-            if x in LESS_IS_BETTER
-            else x.replace("_", " ").replace("name", ""),
+            xlabel=f"{x} (less is better)" if x in DISTANCES else x.replace("_", " ").replace("name", ""),
             ylabel=f"{metric} ({'less' if less else 'more'} is better)",
         )
         if words:
             panel.set_xlim(-0.4, len(places) - 0.6)
             panel.set_xticks(range(len(places)), [str(place).replace("_", "\n") for place in places])
-        elif x in LESS_IS_BETTER:
+        elif x in DISTANCES:
             panel.set_xscale("log")
         elif min(places) > 0:
             panel.set_xscale("log", base=2)

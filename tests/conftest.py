@@ -1,8 +1,9 @@
 """Shared by all tests: no network, few threads, toy sizes."""
 
 import os
+import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -184,3 +185,19 @@ def evaluated() -> Callable[..., Path]:
         return folder
 
     return make
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, Debian's or that of playwright. Of a module, since no other event loop runs beside its own."""
+    name = "playwright.sync_api"
+    playwright = pytest.importorskip(name, reason="playwright is not installed: pip install playwright")
+    with playwright.sync_playwright() as started:
+        own = started.chromium.executable_path
+        there = shutil.which("chromium") or (own if Path(own).exists() else None)
+        if there is None:
+            pytest.skip("no Chromium: apt-get install chromium, or playwright install chromium")
+        # without a sandbox of its own: root has none, and the pages are ours
+        running = started.chromium.launch(executable_path=there, args=["--no-sandbox"])
+        yield running
+        running.close()

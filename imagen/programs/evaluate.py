@@ -113,9 +113,8 @@ def _share(rank: Rank, given: dict[str, Any]) -> None:
             "protocol": {**protocol.told, "seed": given["seed"], "asked": count},
             "block": given["block"],
         }
-        if makers[0][
-            0
-        ]:  # the cells of one folder are of one sweep, or of several that differ in what is swept alone
+        swept = bool(makers[0][0])
+        if swept:  # the cells of a folder are of one sweep, or of several that differ in what is swept alone
             pinned(out / "cells", {**shares, "source": makers[0][1].source}, cells=True)
         for cell, maker in makers:
             folder = out / "cells" / name_of(cell) if cell else out
@@ -145,11 +144,11 @@ def _share(rank: Rank, given: dict[str, Any]) -> None:
             if found["missing"]:
                 print(f"{len(found['missing'])} of {len(wanted)} pictures are missing and left out")
             pictures += found["pictures"]["count"]
-        if makers[0][0]:
+        if swept:
             write_fronts(out)
     if not names:
         print("nothing was measured: give metrics=[...] with the same out= (--help names them)")
-    where = "fronts.json" if makers[0][0] else "result.json"
+    where = "fronts.json" if swept else "result.json"
     print(f"{pictures} pictures, {time.perf_counter() - began:.0f} s: {out / where}")
 
 

@@ -1,7 +1,6 @@
 """imagen-rate: a study in which people judge pictures: new, serve, results, invite, revoke, export, erase."""
 
 import json
-import re
 import secrets
 import socket
 import sys
@@ -18,6 +17,7 @@ from imagen.data.sources.source import plain
 from imagen.files import write_text
 from imagen.programs.build import program
 from imagen.programs.settings import SETTINGS
+from imagen.programs.words import positional
 from imagen.progress import bar
 
 TAKES = {
@@ -66,15 +66,7 @@ def main() -> None:
 
 def spelled_out(words: Sequence[str]) -> list[str]:
     """The first two of the words that are no option and no key=value of this program, as action= and path=."""
-    known = "|".join(SETTINGS["rate"].__annotations__)
-    keys, found = ["action", "path"], []
-    for word in words:
-        if keys and not re.match(rf"-|\+*({known}|hydra[\w.]*)=", word):
-            escaped = word.replace("\\", "\\\\").replace("'", "\\'")
-            found.append(f"{keys.pop(0)}='{escaped}'")
-        else:
-            found.append(word)
-    return found
+    return positional(words, ["action", "path"], "|".join(SETTINGS["rate"].__annotations__))
 
 
 def _new(cfg: DictConfig) -> None:

@@ -20,6 +20,7 @@ from imagen.evaluation.suites.versions import extend, newer, next_version, read_
 from imagen.files import printable, read_json, write_text
 from imagen.programs.build import program
 from imagen.programs.settings import SETTINGS
+from imagen.programs.words import positional, quoted
 
 TAKES = {
     "describe": ("path", "out", "captions"),
@@ -58,21 +59,9 @@ def main() -> None:
 def spelled_out(words: Sequence[str]) -> list[str]:
     """The first two of the words that are no option and no key=value of this program, as action= and path=; and what is
     text is quoted, since 1.10 would be the number 1.1, and a comma a sweep."""
-    known = "|".join(SETTINGS["suite"].__annotations__)
-    keys, found = ["action", "path"], []
-    for word in words:
-        if text := re.fullmatch(r"(version|note|name)=(?!null$)([^'\"].*)", word, re.DOTALL):
-            found.append(f"{text[1]}={_quoted(text[2])}")
-        elif keys and not re.match(rf"-|\+*({known}|hydra[\w.]*)=", word):
-            found.append(f"{keys.pop(0)}={_quoted(word)}")
-        else:
-            found.append(word)
-    return found
-
-
-def _quoted(word: str) -> str:
-    escaped = word.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+    texts = [re.fullmatch(r"(version|note|name)=(?!null$)([^'\"].*)", word, re.DOTALL) for word in words]
+    told = [f"{text[1]}={quoted(text[2])}" if text else word for text, word in zip(texts, words)]
+    return positional(told, ["action", "path"], "|".join(SETTINGS["suite"].__annotations__))
 
 
 def _describe(cfg: DictConfig) -> None:

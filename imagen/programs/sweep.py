@@ -16,6 +16,7 @@ from imagen.programs.sweeps.foreign import harmless, tail
 from imagen.programs.sweeps.queued import log_of
 from imagen.programs.sweeps.states import Cell, counted, find_cells
 from imagen.programs.sweeps.table import aligned, preview, table_of, write_table
+from imagen.programs.words import positional
 
 LOG = 64_000  # bytes of a log that are looked at, from its end
 METRICS = 64_000  # and of metrics.jsonl, where the last loss is
@@ -58,14 +59,7 @@ def main() -> None:
 
 def spelled_out(words: Sequence[str]) -> list[str]:
     """The first two of the words that are no option and no key=value of this program, as action= and dir=."""
-    keys, found = ["action", "dir"], []
-    for word in words:
-        if keys and not re.match(r"-|\+*(action|dir|out|lines|hydra[\w.]*)=", word):
-            escaped = word.replace("\\", "\\\\").replace("'", "\\'")
-            found.append(f"{keys.pop(0)}='{escaped}'")
-        else:
-            found.append(word)
-    return found
+    return positional(words, ["action", "dir"], "action|dir|out|lines")
 
 
 def status(runs: Path, lines: int) -> None:

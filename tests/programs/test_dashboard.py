@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -330,22 +330,6 @@ def test_wandb_saves_both(
     assert err.startswith(
         "error: wandb=true: none of the runs was logged to W&B (logger=none); give project="
     )
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Chromium, Debian's or that of playwright."""
-    name = "playwright.sync_api"
-    playwright = pytest.importorskip(name, reason="playwright is not installed: pip install playwright")
-    with playwright.sync_playwright() as started:
-        own = started.chromium.executable_path
-        there = shutil.which("chromium") or (own if Path(own).exists() else None)
-        if there is None:
-            pytest.skip("no Chromium: apt-get install chromium, or playwright install chromium")
-        # without a sandbox of its own: root has none, and the page is ours
-        running = started.chromium.launch(executable_path=there, args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 def opened(browser: Any, folder: Path, **how: Any) -> tuple[Any, list[str]]:

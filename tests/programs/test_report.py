@@ -4,7 +4,7 @@ one."""
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -254,22 +254,6 @@ def test_errors_are_one_line(called: Called, two: Path, tmp_path: Path) -> None:
 def test_folders_with_odd_names(called: Called, evaluated: Made, tmp_path: Path, name: str) -> None:
     evaluated(tmp_path / name, [("x", "", 1)])
     assert called(report.main, name, "out=report.html")[0] == 0
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Chromium, Debian's or that of playwright."""
-    name = "playwright.sync_api"
-    playwright = pytest.importorskip(name, reason="playwright is not installed: pip install playwright")
-    with playwright.sync_playwright() as started:
-        own = started.chromium.executable_path
-        there = shutil.which("chromium") or (own if Path(own).exists() else None)
-        if there is None:
-            pytest.skip("no Chromium: apt-get install chromium, or playwright install chromium")
-        # without a sandbox of its own: root has none, and the page is ours
-        running = started.chromium.launch(executable_path=there, args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 def opened(browser: Any, file: Path, **how: Any) -> tuple[Any, list[str]]:

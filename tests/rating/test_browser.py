@@ -1,6 +1,5 @@
 """A real Chromium at a real server: a whole session by mouse and one by keyboard, on a desk and on a telephone."""
 
-import shutil
 import threading
 import time
 from collections import Counter
@@ -32,22 +31,6 @@ QUESTIONS = [
 DESK, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 pytestmark = pytest.mark.browser
 Opened = Callable[..., tuple[Any, list[str], Store]]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Chromium, Debian's or that of playwright."""
-    name = "playwright.sync_api"
-    playwright = pytest.importorskip(name, reason="playwright is not installed: pip install playwright")
-    with playwright.sync_playwright() as started:
-        own = started.chromium.executable_path
-        there = shutil.which("chromium") or (own if Path(own).exists() else None)
-        if there is None:
-            pytest.skip("no Chromium: apt-get install chromium, or playwright install chromium")
-        # without a sandbox of its own: root has none, and the pages are ours
-        running = started.chromium.launch(executable_path=there, args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 @pytest.fixture

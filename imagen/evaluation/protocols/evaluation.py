@@ -140,9 +140,10 @@ class Evaluation:
                 "pictures of one; resize them first, all in the same way"
             )
         features: dict[str, tuple[Tensor, Tensor | None]] = {}
-        for name, parts_of in made.items() if there else ():
-            real = [self._of_reference(block, parts)[name] for block in range(self.reference_blocks)]
-            features[name] = torch.cat(parts_of), torch.cat(real) if real else None
+        if there and parts.extractors:
+            real = [self._of_reference(block, parts) for block in range(self.reference_blocks)]
+            for name, of in made.items():
+                features[name] = torch.cat(of), torch.cat([part[name] for part in real]) if real else None
         known = {"count": len(there), "resolution": max(sides, default=0), "sha256": found}
         missing = sorted({row.key for row in self.blocks.wanted} - set(there))
         return Collected(known, missing, scores, features)

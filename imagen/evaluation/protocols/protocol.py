@@ -16,6 +16,7 @@ import numpy as np
 from imagen.data.pictures import decode, fit
 from imagen.data.shapes import draw
 from imagen.data.shapes.prompts import prompts
+from imagen.data.shapes.scene import Scene
 from imagen.data.sources.source import BadPair, Captioned, Source
 from imagen.diffusion.randomness import mix
 from imagen.evaluation.protocols.wanted import Wanted, wanted_of
@@ -263,14 +264,15 @@ class Drawn:
         """See `Evaluated`."""
         if count > MOST:
             raise ValueError(f"count={count}: more than the {MOST:,} that are drawn here; give fewer")
-        self._seed, self._asked = seed, count
+        self._seed = seed
         suite = prompts(self.split, seed, count, self.reading_order)
         self._scenes = [scene for _, scene, _ in suite]
         return wanted_of([(caption, category, asdict(scene)) for caption, scene, category in suite], seed)
 
     def reference(self) -> "DrawnPictures":
         """See `Evaluated`."""
-        return DrawnPictures(self.split, self._seed, self._asked, self.reading_order)
+        identity = {"drawn": self.split, "seed": self._seed, "count": len(self._scenes)}
+        return DrawnPictures(self._scenes, {**identity, "reading_order": self.reading_order})
 
     def originals(self, rows: Sequence[Wanted], resolution: int) -> np.ndarray:
         """See `Evaluated`."""
@@ -278,11 +280,10 @@ class Drawn:
 
 
 class DrawnPictures:
-    """What the prompts of `Drawn` say, drawn."""
+    """What the prompts of `Drawn` say, drawn; `identity` says which these are."""
 
-    def __init__(self, split: str, seed: int, count: int, reading_order: float) -> None:
-        self.scenes = [scene for _, scene, _ in prompts(split, seed, count, reading_order)]
-        self.identity = {"drawn": split, "seed": seed, "count": count, "reading_order": reading_order}
+    def __init__(self, scenes: Sequence[Scene], identity: dict[str, Any]) -> None:
+        self.scenes, self.identity = scenes, identity
 
     def __len__(self) -> int:
         return len(self.scenes)
@@ -294,9 +295,3 @@ class DrawnPictures:
     def content(self, start: int, stop: int) -> str:
         """See `Reference`."""
         return ""
-
-
-def blocks_of(reference: Reference, size: int, resolution: int) -> Iterator[np.ndarray]:
-    """All pictures of a reference, so many at a time."""
-    for start in range(0, len(reference), size):
-        yield reference.pictures(start, min(start + size, len(reference)), resolution)

@@ -18,8 +18,6 @@ from imagen.evaluation.suites.sizes import wilson
 from imagen.files import printable, read_json, write_text
 
 FORMAT = 1
-
-
 EVALUATED = (
     "request.json",
     "result.json",
