@@ -14,7 +14,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from imagen.evaluation.protocols.evaluation import Evaluation, Tell, refused_size
-from imagen.evaluation.protocols.makers import Diffusers, Enlarged, Images, Maker, Release
+from imagen.evaluation.protocols.makers import Diffusers, Enlarged, Images, Maker, Real, Release
 from imagen.evaluation.protocols.measures import Measures
 from imagen.evaluation.protocols.protocol import Evaluated
 from imagen.evaluation.protocols.ranks import Rank, run_on
@@ -39,22 +39,24 @@ def main(cfg: DictConfig) -> None:
     if given.get("protocol") is None:
         raise ValueError("no protocol: give protocol=coco30k, coco10k, prompts or shapes")
     who = [name for name in ("release", "images", "pipeline") if given[name] is not None]
-    if len(who) != 1:
+    real = given["generator"] == "real"
+    if len(who) != (0 if real else 1):
         raise ValueError(
-            f"{' and '.join(f'{name}={given[name]}' for name in who) or 'no pictures'}: give one of release=FOLDER, images=FOLDER "
-            "and pipeline=FOLDER generator=diffusers"
+            f"{' and '.join(f'{name}={given[name]}' for name in who) or 'no pictures'}: give one of release=FOLDER, images=FOLDER, "
+            "pipeline=FOLDER generator=diffusers, and generator=real"
         )
-    goes = {"release": ["release", "images"], "enlarge": ["release"], "diffusers": ["pipeline"]}
-    if who[0] not in goes[given["generator"]]:
+    goes = {"release": ["release", "images"], "enlarge": ["release"], "diffusers": ["pipeline"], "real": []}
+    if not real and who[0] not in goes[given["generator"]]:
         raise ValueError(f"generator={given['generator']} and {who[0]}={given[who[0]]} do not go together")
     sampled = [name for name in (*(f.name for f in fields(Settings)), *PARTS) if given.get(name) is not None]
-    kept = {"release": sampled, "images": [], "pipeline": ["guidance", "steps"]}[who[0]]
+    kept = {"release": sampled, "pipeline": ["guidance", "steps"]}.get(who[0] if who else "", [])
     if ignored := [name for name in sampled if name not in kept]:
         raise ValueError(
-            f"{ignored[0]}={given[ignored[0]]}: {who[0]}= is not sampled with that; leave {', '.join(ignored)} out"
+            f"{ignored[0]}={given[ignored[0]]}: {'generator=real' if real else f'{who[0]}='} is not sampled with that; leave "
+            f"{', '.join(ignored)} out"
         )
     out = Path(given["out"])
-    if out.resolve().is_relative_to(Path(given[who[0]]).resolve()):
+    if who and out.resolve().is_relative_to(Path(given[who[0]]).resolve()):
         raise ValueError(f"out={out}: lies within {who[0]}={given[who[0]]}; give a folder outside")
     refuse_foreign(out, cells_of(given) != [{}])
     try:
@@ -178,6 +180,9 @@ def makers_of(
         how = {"guidance": given["guidance"], "steps": given["steps"], "batch_size": given["batch_size"]}
         yield {}, Diffusers(Path(given["pipeline"]), device, **how)
         return
+    if given["generator"] == "real":
+        yield {}, Real(protocol.originals, protocol.resolution)
+        return
     cascade = None
     for cell in cells_of(given):
         plain = {f.name: given.get(f.name) for f in fields(Settings) if f.name not in PARTS}
@@ -230,7 +235,7 @@ def told(
     fewer = f" (the protocol asks for {whole})" if count != whole else ""
     source = makers[0][1].source
     return (
-        f"would make {count * len(makers)} pictures{cells}: {name}, {count} each{fewer}, by {source['kind']} {source['folder']}; "
+        f"would make {count * len(makers)} pictures{cells}: {name}, {count} each{fewer}, by {source['kind']} {source.get('folder', '')}; "
         f"measured: {', '.join(metrics) or 'nothing'}; into {out}"
     )
 

@@ -220,7 +220,7 @@ class Evaluate(Sampling):
     release: Local | None
     images: Local | None
     pipeline: Local | None
-    generator: Literal["release", "enlarge", "diffusers"]
+    generator: Literal["release", "enlarge", "diffusers", "real"]
     out: Local
     count: Count | None
     seed: Natural

@@ -35,7 +35,9 @@ def run(called: Any, toy_release: Path, tmp_path: Path) -> Run:
 
     def call(*words: str, out: str = "out") -> dict[str, Any]:
         given = {word.split("=")[0] for word in words}
-        release = [] if given & {"images", "pipeline"} else [f"release={toy_release}"]
+        release = (
+            [] if given & {"images", "pipeline"} or "generator=real" in words else [f"release={toy_release}"]
+        )
         asked = [word for word in ASKED if word.split("=")[0] not in given]
         code, _, err = called(program.main, *release, *asked, f"out={tmp_path / out}", *words)
         assert code == 0, err
@@ -220,6 +222,23 @@ def test_real_pictures_are_enlarged(run: Run, toy_release: Path, tmp_path: Path)
     assert np.array_equal(made.last, to_uint8(expected))
 
 
+def test_real_pictures_are_the_ceiling(run: Run, called: Any, tmp_path: Path) -> None:
+    """The judge finds nothing wrong with them, and they are at no distance from themselves."""
+    result = run("generator=real", "protocol.resolution=64")
+    assert result["source"] == {"kind": "real", "resolution": 64}
+    assert result["metrics"]["shapes.scene"]["value"] == 1
+    assert abs(result["metrics"]["pixels"]["value"]) < 1e-4
+    made = Blocks(tmp_path / "out/pictures", Drawn("test", 256, [], None).wanted(10, 0), 4).read(0).last
+    assert np.array_equal(made, np.stack([draw(s, 64) for _, s, _ in prompts("test", 0, 10, 1.0)[:4]]))
+    for words, told in (
+        ([], "protocol.resolution=null: generator=real"),
+        (["guidance=2", "protocol.resolution=64"], "generator=real is not sampled with that"),
+    ):
+        code, _, err = called(program.main, "generator=real", *ASKED, f"out={tmp_path / 'no'}", *words)
+        assert code != 0
+        assert told in err
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -231,9 +250,10 @@ def test_real_pictures_are_enlarged(run: Run, toy_release: Path, tmp_path: Path)
         (["count=1000000"], "more than"),
         (["images=/none"], "give one of release=FOLDER, images=FOLDER"),
         (["generator=diffusers"], "do not go together"),
+        (["generator=real"], "give one of release=FOLDER"),
         (
             ["generator=enlarge", "protocol=prompts", "count=null", "metrics=[]", f"protocol.path={SUITE}"],
-            "no real pictures to enlarge",
+            "no real pictures, to enlarge or to show",
         ),
         (["sweep.guidance=2"], "give a list"),
         (["sweep.guidance=[1,null]"], "give each value once, and no null"),

@@ -1,5 +1,5 @@
-"""Who makes the pictures that a protocol wants: a release folder of ours, a pipeline of diffusers', or another system, whose
-pictures lie in a folder.
+"""Who makes the pictures that a protocol wants: a release folder of ours, a pipeline of diffusers', another system, whose
+pictures lie in a folder, or the protocol itself, which has real ones.
 """
 
 import hashlib
@@ -125,6 +125,30 @@ class Enlarged:
         *before, last = [to_uint8(pictures) for pictures in [low, *made]]
         names = ["lowres", *(stage.name for stage in self.stages)]
         return Made(list(rows), last, dict(zip(names, before)))
+
+
+class Real:
+    """The real picture of each prompt (`originals`), `side` x `side`: what a metric says of these is the most that it can say of any
+    system, and people compare with them. ValueError: no side."""
+
+    partial = False
+
+    def __init__(self, originals: Originals, side: int | None) -> None:
+        if side is None:
+            raise ValueError(
+                "protocol.resolution=null: generator=real is to know how large; give protocol.resolution=64"
+            )
+        self.originals, self.side = originals, side
+        self.source: dict[str, Any] = {"kind": "real", "resolution": side}
+        self.sampling: dict[str, Any] | None = None
+
+    def check(self, rows: Sequence[Wanted]) -> None:
+        """See `Maker`."""
+        self.originals(rows[:1], 8)
+
+    def __call__(self, rows: Sequence[Wanted]) -> Made:
+        """All of them."""
+        return Made(list(rows), self.originals(rows, self.side), {})
 
 
 class Images:

@@ -223,7 +223,7 @@ class Suite:
     def originals(self, rows: Sequence[Wanted], resolution: int) -> np.ndarray:
         """See `Evaluated`."""
         raise ValueError(
-            "generator=enlarge: a suite of prompts has no real pictures to enlarge; use protocol=shapes, coco10k or coco30k"
+            "generator: a suite of prompts has no real pictures, to enlarge or to show; use protocol=shapes, coco10k or coco30k"
         )
 
 
