@@ -150,6 +150,31 @@ def test_by_keyboard(opened: Opened, viewport: dict[str, int], tmp_path: Path) -
     assert [row["values"]["quality"] for row in undone] == ["left"]
 
 
+@pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
+def test_pictures_stay_in_sight(opened: Opened, viewport: dict[str, int], tmp_path: Path) -> None:
+    """Of the last of many questions too, and no question lies beneath them when it is its turn."""
+    many = [{**CHOICES[0], "key": f"q{n}", "text": f"Which set is better in way {n}?"} for n in range(12)]
+    page, wrong, _ = opened(viewport, prompts=3, questions=many, session={"items": 3}, side=64)
+    page.click("text=I agree, begin")
+    waited(page, 0)
+    for n in range(12):
+        page.keyboard.press("1")
+        below = page.evaluate(
+            """(n) => {
+                 const turn = document.querySelectorAll("fieldset")[Math.min(n + 1, 11)].getBoundingClientRect();
+                 const all = [...document.querySelectorAll(".sets img")].map((image) => image.getBoundingClientRect());
+                 const over = (one) => one.right > turn.left && one.left < turn.right && one.bottom > turn.top;
+                 const out = (one) => one.top < 0 || one.bottom > innerHeight;
+                 return turn.top >= 0 && turn.bottom <= innerHeight + 1 && !all.some((one) => over(one) || out(one));
+               }""",
+            n,
+        )
+        assert below, n
+    page.screenshot(path=tmp_path / "many.png")
+    assert fits(page)
+    assert wrong == []
+
+
 def test_the_next_pair_is_there_at_once(opened: Opened) -> None:
     """Pictures are fetched ahead: from a click to the next item, all of it decoded; the median, as the machine may be busy."""
     show = {"systems": 2, "pictures": 8}
