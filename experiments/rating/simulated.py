@@ -19,6 +19,7 @@ import io
 import random
 import shutil
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -104,9 +105,22 @@ def by_keyboard(page: Page, field: Any, value: str | float) -> None:
         page.keyboard.press("x" if value >= 9.5 else str(round(value)))
 
 
+def opened(page: Page, link: str) -> None:
+    """Go there, as soon as the server has begun."""
+    for wait in (0.5, 1, 2, 4, 8):
+        try:
+            page.goto(link)
+            return
+        except Error as error:
+            if "ERR_CONNECTION_REFUSED" not in str(error):
+                raise
+            time.sleep(wait)
+    page.goto(link)
+
+
 def sit(page: Page, rater: str, link: str, given: argparse.Namespace, typing: bool) -> int:
     """A rater's session, from the link or from where it was left -> how many items were answered."""
-    page.goto(link)
+    opened(page, link)
     if begin := page.query_selector("text=I agree, begin"):
         begin.click()
     progress, answered = None, 0
@@ -127,8 +141,8 @@ def sit(page: Page, rater: str, link: str, given: argparse.Namespace, typing: bo
             kind = "choice" if field.get_attribute("data-field") else "scale"
             value = anything(kind, random_) if random_.random() < given.lapse else opinion.value(name)
             (by_keyboard if typing else by_mouse)(page, field, value)
-        if given.screenshot and order == "0" and not typing:
-            page.screenshot(path=given.screenshot)
+        if given.screenshot and order == "2" and not typing:
+            page.locator("main").screenshot(path=given.screenshot)
         page.keyboard.press("Enter") if typing else page.click("button.next")
         page.wait_for_selector(f'main[data-ready]:not([data-order="{order}"])')
         answered += 1
@@ -147,7 +161,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--lapse", type=float, default=0.1, help="share of answers that are anything at all")
     parser.add_argument(
-        "--screenshot", type=Path, help="a PNG: the first item as the first rater answered it"
+        "--screenshot", type=Path, help="a PNG: the third item as the first rater answered it"
     )
     given = parser.parse_args()
     try:
