@@ -141,6 +141,27 @@ def test_raters_go_through_the_plan(begun: Begun) -> None:
     assert set(shown.values()) == {1}, "either side once"
 
 
+def test_what_nobody_answered_is_dealt_again(begun: Begun) -> None:
+    """The sessions of raters who cannot come back and of whom no answer is left; what is answered in part is nobody else's."""
+    served = begun(prompts=8, session={"items": 4})
+    raters = [served.begun() for _ in range(5)]
+    for rater in raters[1:3]:
+        rater.answer(rater.item())
+    raters[4].answer(raters[4].item())
+    raters[4].undo(raters[4].item())
+    for name in ("r0001", "r0002", "r0005"):
+        served.store.revoke(name)
+    served.store.erase("r0003")
+    for _ in range(4):
+        served.begun()
+    plans = [row["plan"] for row in served.store.raters()]
+    assert plans == [None, 1, None, 3, None, 0, 2, 4, 5]
+    served.clock.at += 2 * 86_400  # all links expire
+    served.begun()
+    assert [row["plan"] for row in served.store.raters()][-1] == 0
+    assert len(answers_of(served.store)) == 2
+
+
 def test_what_is_asked_of_scales_levels_and_the_best(begun: Begun) -> None:
     scale = {"kind": "scale", "anchors": ["low", "high"]}
     questions = [

@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, delete, exists, insert, select, update
 
 from imagen.rating.server.tables import ANSWERS, RATERS, opened
 from imagen.rating.server.writer import Writer
@@ -67,9 +68,9 @@ class Store:
 
     # invitations
 
-    def invite(self, count: int, days: float) -> list[tuple[str, str]]:
+    def invite(self, many: int, days: float) -> list[tuple[str, str]]:
         """(rater, token) of each; the tokens are told here and never again."""
-        tokens = [self._token() for _ in range(count)]
+        tokens = [self._token() for _ in range(many)]
         now = self._clock()
 
         def change(connection: Connection) -> list[str]:
@@ -96,7 +97,7 @@ class Store:
 
         def change(connection: Connection) -> int:
             gone = connection.execute(delete(ANSWERS).where(ANSWERS.c.rater == number)).rowcount
-            nothing = dict.fromkeys(("token", "session", "shown_at", "about", "consented_at"))
+            nothing = dict.fromkeys(("token", "plan", "session", "shown_at", "about", "consented_at"))
             values = {**nothing, "current": 0, "rested": 0, "revoked_at": self._clock()}
             self._one(connection, rater, update(RATERS).values(**values))
             return gone
@@ -124,19 +125,23 @@ class Store:
     # sessions
 
     def consent(self, number: int, about: Mapping[str, str]) -> Future:
-        """Begin the session of a rater, the next one of the plan; of one who has begun nothing changes."""
+        """Begin the session of a rater, the first one of the plan that nobody has; of one who has begun nothing changes."""
+        now = self._clock()
 
         def change(connection: Connection) -> None:
             row = connection.execute(_locked(number)).mappings().one()
             if row["consented_at"] is not None:
                 return
-            plan = row["plan"]
-            if plan is None:
-                last = connection.execute(select(func.max(RATERS.c.plan))).scalar()
-                plan = 0 if last is None else last + 1
+            # who cannot come back and answered nothing holds no session: it is dealt again, so that all is shown equally often
+            counts = (ANSWERS.c.rater == RATERS.c.number) & ANSWERS.c.undone_at.is_(None)
+            away = RATERS.c.revoked_at.is_not(None) | (RATERS.c.expires_at <= now)
+            unused = RATERS.c.plan.is_not(None) & away & ~exists().where(counts)
+            connection.execute(update(RATERS).where(unused).values(plan=None))
+            held = set(connection.execute(select(RATERS.c.plan).where(RATERS.c.plan.is_not(None))).scalars())
+            plan = next(number for number in count() if number not in held)
             with self._planning:
                 session = [entry.plain() for entry in self._plans.session(plan)]
-            values = {"plan": plan, "session": session, "about": dict(about), "consented_at": self._clock()}
+            values = {"plan": plan, "session": session, "about": dict(about), "consented_at": now}
             connection.execute(update(RATERS).where(RATERS.c.number == number).values(**values))
 
         return self.writer.submit(change)
