@@ -8,10 +8,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-# before torch and transformers are imported: tests are offline
+# before torch and transformers are imported: tests are offline, and on a busy machine W&B's process may begin late
 os.environ.update(
     HF_HUB_OFFLINE="1", WANDB_MODE="offline", WANDB_SILENT="true", TOKENIZERS_PARALLELISM="false"
 )
+os.environ.update(WANDB_X_SERVICE_WAIT="300", WANDB_INIT_TIMEOUT="300")
 
 import pytest
 
