@@ -190,6 +190,7 @@ def _scores(
                 "abilities": fitted.abilities,
                 "weighted": fitted.weighted,
                 "differences": fitted.differences,
+                "beyond": fitted.beyond,
             }
     return found
 

@@ -111,7 +111,9 @@ def _scores(scores: Mapping[str, Mapping[str, Any]]) -> list[str]:
                     _number(mean),
                     _number((one["without_failed"] or {}).get(name)),
                     _number(one["by_told_difficulty"].get(name)),
-                    _number(response.get("abilities", {}).get(name)),
+                    "all at one end"
+                    if name in response.get("beyond", ())
+                    else _number(response.get("abilities", {}).get(name)),
                 )
                 for name, mean in one["means"].items()
             ],
