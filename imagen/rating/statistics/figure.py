@@ -67,7 +67,7 @@ def draw_categories(one: Mapping[str, Any], files: Sequence[Path]) -> bool:
             )
             left += width
         share = row["share"]
-        holds = row.get("holds", share["low"] > 0.5 or share["high"] < 0.5)
+        holds = row["shown"] if row is one else row["holds"]
         plot.errorbar(
             100 * share["value"], place, xerr=[[one] for one in _reach(share)], fmt="o", color="black",
             markerfacecolor="black" if holds else "white", markersize=5, capsize=3, linewidth=1.6,
