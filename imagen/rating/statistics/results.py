@@ -10,6 +10,7 @@ from scipy.special import expit
 from imagen.rating.answers import Answer
 from imagen.rating.statistics.agreement import Controls, agreement, consistency, controls
 from imagen.rating.statistics.bradley_terry import strengths
+from imagen.rating.statistics.cautions import cautions
 from imagen.rating.statistics.claims import Claim, dropped, preferred, scored_higher, shown
 from imagen.rating.statistics.correction import corrected
 from imagen.rating.statistics.difficulty import item_response, told, weighted_preference, weighted_scores
@@ -50,6 +51,7 @@ def results(
     purposes      {name: {weights, best: a system shown to be above each other, or None; pairs: [{a, b, share}]}}
     difficulty    {"told": {prompt: 0 to 1}} by the raters, {"answered": {question: {prompt: logits}}} by item response
     agreement, consistency   {question: ...}
+    cautions      a list of sentences: which intervals are of too few raters or prompts to be believed
     claims        a list of sentences, whether they hold, what would overturn them, p, and p by Holm for all of them
 
     ValueError: no answers that count, a question of two kinds, weights of a purpose without choices."""
@@ -117,6 +119,7 @@ def results(
         "difficulty": hard,
         "agreement": {name: agreement(rows, name, random("agreement", name), resamples) for name in kinds},
         "consistency": {name: twice for name in kinds if (twice := consistency(answers, name))},
+        "cautions": cautions(tables, values),
         "claims": [replace(one, adjusted=p.adjusted) for one, p in zip(claims, together.values())],
     }
     return _json(all_of_it)

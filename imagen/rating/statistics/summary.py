@@ -7,6 +7,10 @@ from imagen.rating.statistics.claims import LEVEL, counted, percent, ways_out
 from imagen.rating.statistics.crossed import Estimate
 from imagen.rating.statistics.power import Power
 
+HOLM = (
+    "Corrected for the categories of this question and these two systems; for other questions and systems too among the claims. p is "
+    "1 where one rater or one prompt was alone."
+)
 FORECAST = (
     "Forecasts from this study's own spread, which is an estimate too: of simulated studies of 10 raters and 20 prompts nine in ten "
     "foretold 0.5 to 1.5 times the half-width that four times as many then had. More prompts for the same raters means that each "
@@ -19,10 +23,10 @@ def summary(found: Mapping[str, Any]) -> str:
     lines = [
         f"{counted(found['answers'], 'answer')} of {counted(found['raters'], 'rater')} to {counted(found['prompts'], 'prompt')}. "
         f"Intervals are of 95 %, {_over(found)}.",
-        "",
-        "## Claims",
-        "",
     ]
+    if found["cautions"]:
+        lines += ["", "## Caution", "", *(f"* {one}" for one in found["cautions"])]
+    lines += ["", "## Claims", ""]
     lines += _claims(found["claims"])
     lines += _preferences(found["preferences"], found["controls"])
     lines += _models(found["bradley_terry"])
@@ -55,11 +59,14 @@ def _preferences(preferences: Sequence[Mapping[str, Any]], controls: Mapping[str
     )  # fmt: skip
     for one in preferences:
         if one["categories"]:
-            table += ["", f"### {one['question']}: {one['a']} against {one['b']}, by category", ""]
+            table += ["", f"### {one['question']}: {one['a']} against {one['b']}, by category", "", HOLM, ""]
             table += _table(
-                ("category", 'A, "same" half', "p", "p by Holm", "differs from 50 %"),
+                ("category", 'A, "same" half', "raters", "prompts", "p", "p by Holm", "differs from 50 %"),
                 [
-                    (name, _percent(own["share"]), f"{own['p']:.3f}", f"{own['adjusted']:.3f}", "yes" if own["holds"] else "")
+                    (
+                        name, _percent(own["share"]), str(own["share"]["raters"]), str(own["share"]["prompts"]),
+                        _p(own["p"]), _p(own["adjusted"]), "yes" if own["holds"] else "",
+                    )
                     for name, own in one["categories"].items()
                 ],
             )  # fmt: skip
@@ -193,6 +200,10 @@ def _raters(found: Mapping[str, Any]) -> list[str]:
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     lines = [head, ["---"] * len(head), *rows]
     return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _percent(one: Mapping[str, Any] | None) -> str:
