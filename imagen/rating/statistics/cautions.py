@@ -48,7 +48,7 @@ def _few(rows: Pairs | Scores, of: str) -> Iterator[str]:
         if round(like) >= FEW:
             continue
         if count == 1:
-            yield f"{of}: one {kind} alone. The interval is of that {kind}; of others, it covered the truth in as few as {COVERED[1]} %."
+            yield f"{of}: one {kind} alone. The interval is of that {kind}; of others, it covered the truth in as few as {COVERED[1]} % of simulated studies."
             continue
         uneven = "" if count - like < 0.5 else f", who are so uneven that they tell as much as {like:.1f},"
         yield (
@@ -67,5 +67,5 @@ def _categories(rows: Pairs, of: str) -> Iterator[str]:
     if few:
         yield (
             f"{of}: {len(few)} of {counted(len(names), 'category').replace('categorys', 'categories')} have fewer than {FEW} raters or "
-            f"prompts ({', '.join(few)}), so the same is true of them."
+            f"prompts ({', '.join(few)}): their intervals are not to be believed."
         )

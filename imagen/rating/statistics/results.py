@@ -10,7 +10,7 @@ from scipy.special import expit
 from imagen.rating.answers import Answer
 from imagen.rating.statistics.agreement import Controls, agreement, consistency, controls
 from imagen.rating.statistics.bradley_terry import strengths
-from imagen.rating.statistics.cautions import cautions
+from imagen.rating.statistics.cautions import cautions, effective
 from imagen.rating.statistics.claims import Claim, dropped, preferred, scored_higher, shown
 from imagen.rating.statistics.correction import corrected
 from imagen.rating.statistics.difficulty import item_response, told, weighted_preference, weighted_scores
@@ -147,8 +147,9 @@ def _preference(
     rows = table.between(a, b)
     won = rows.for_system(a)
     few = dropped(won, rows.raters, rows.prompts, found.share)
-    # one rater or prompt, or answers all alike, tell nothing of a spread
-    told_apart = found.share.fewest > 1 and found.share.error > 0
+    # one rater or prompt (or hardly a second), or answers all alike, tell nothing of a spread
+    fewest = min(round(effective(who)) for who in (rows.raters, rows.prompts))
+    told_apart = fewest > 1 and found.share.error > 0
     known: Parts | None = parts(won, rows.raters, rows.prompts) if told_apart else None
     claim = preferred(
         found, question, few, known, without.share if without else None, len(checked.failed), held

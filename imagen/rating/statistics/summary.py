@@ -11,6 +11,10 @@ HOLM = (
     "Corrected for the categories of this question and these two systems; for other questions and systems too among the claims. p is "
     "1 where one rater or one prompt was alone."
 )
+ENDLESS = (
+    "Some of these were never chosen over the others: the answers tell who is stronger (or, all ties, nothing), and how much is the "
+    "word of a prior of 5 logits. Read the shares."
+)
 FORECAST = (
     "Forecasts from this study's own spread, which is an estimate too: of simulated studies of 10 raters and 20 prompts nine in ten "
     "foretold 0.5 to 1.5 times the half-width that four times as many then had. More prompts for the same raters means that each "
@@ -127,6 +131,8 @@ def _models(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
             continue
         ranked = sorted(model["strengths"].items(), key=lambda pair: -pair[1]["value"])
         lines += _table(("system", "strength"), [(name, _number(one)) for name, one in ranked])
+        if not model["finite"]:
+            lines += ["", ENDLESS]
         if side := model["side"]:
             shown = (
                 "a preference for a side"

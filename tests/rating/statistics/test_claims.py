@@ -59,6 +59,13 @@ def test_all_for_one_of_too_few_is_no_preference_yet() -> None:
     assert claim["holds"]
 
 
+def test_a_second_rater_with_one_answer_foretells_nothing() -> None:
+    answers = choices(CLEAR, 2, 40, RANDOM(0))
+    claims, text = said([one for one in answers if one.rater == "r0000" or one.order == 0])
+    assert "more rater " not in text
+    assert not claims[0]["holds"]
+
+
 def test_half_widths_of_shares_end_at_50_points() -> None:
     _, text = said(choices(World({"ours": 0.8, "theirs": 0.0}, tie=-0.5), 2, 3, RANDOM(1)))
     assert "the interval is +- 50.0;" in text
