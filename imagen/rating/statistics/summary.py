@@ -193,7 +193,7 @@ def _raters(found: Mapping[str, Any]) -> list[str]:
     for question, one in found["agreement"].items():
         if one["alpha"] is not None:
             lines.append(
-                f"* {question}: agreement {one['alpha']:.2f} [{one['low']:.2f}, {one['high']:.2f}] (Krippendorff's alpha, "
+                f"* {question}: agreement {_bounded(one)} (Krippendorff's alpha, "
                 f"{one['level']}, {counted(one['items'], 'item')})"
             )
     for question, one in found["consistency"].items():
@@ -208,6 +208,12 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
 
 
+def _bounded(one: Mapping[str, Any]) -> str:
+    return f"{one['alpha']:z.2f}" + (
+        "" if one["low"] is None else f" [{one['low']:z.2f}, {one['high']:z.2f}]"
+    )
+
+
 def _p(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
@@ -217,4 +223,4 @@ def _percent(one: Mapping[str, Any] | None) -> str:
 
 
 def _number(one: Mapping[str, Any] | None) -> str:
-    return f"{one['value']:.2f} [{one['low']:.2f}, {one['high']:.2f}]" if one else "-"
+    return f"{one['value']:z.2f} [{one['low']:z.2f}, {one['high']:z.2f}]" if one else "-"
