@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import bdtr, stdtrit
 
 from imagen.rating.answers import Answer
 from imagen.rating.statistics.tables import scored
@@ -15,6 +15,7 @@ LEVEL: dict[str, Level] = {"choice": "ordinal", "scale": "interval", "levels": "
 PASS = 0.8  # of the control questions (the paper, section 4.2)
 LEAST = 3  # items and raters (or parts of them), of which an interval of alpha is made
 PARTS = 20  # of raters, one of which is left out in turn
+CAREFUL = 0.95  # of control questions, that one who takes care answers right
 NEAR = 2.0  # points of a scale's 10 within which a control answer is right
 CHOICES = {"left": 1.0, "same": 0.0, "right": -1.0}
 
@@ -46,9 +47,12 @@ class Consistency:
 
 @dataclass(frozen=True)
 class Controls:
-    """Of the control questions: {rater: share answered right} of those who had any, and who fell below the rule."""
+    """Of the control questions: {rater: share answered right} of those who had any, and who fell below the rule; `each`: how many
+    a rater had, the median; `unlucky`: the chance that one who is right in 95 % of so many falls below it."""
 
     shares: dict[str, float]
+    each: float
+    unlucky: float
     failed: tuple[str, ...]
     rule: float
     unchecked: tuple[str, ...]
@@ -135,7 +139,16 @@ def controls(answers: Iterable[Answer], rule: float = PASS) -> Controls:
             marks.append(_right(answer))
     shares = {rater: sum(marks) / len(marks) for rater, marks in sorted(right.items()) if marks}
     failed = tuple(rater for rater, share in shares.items() if share < rule)
-    return Controls(shares, failed, rule, tuple(sorted(rater for rater, marks in right.items() if not marks)))
+    each = float(np.median([len(marks) for marks in right.values() if marks])) if shares else 0.0
+    unlucky = float(bdtr(np.ceil(rule * round(each)) - 1, round(each), CAREFUL)) if shares else 0.0
+    return Controls(
+        shares,
+        each,
+        unlucky,
+        failed,
+        rule,
+        tuple(sorted(rater for rater, marks in right.items() if not marks)),
+    )
 
 
 def _right(answer: Answer) -> bool:

@@ -180,7 +180,9 @@ def _raters(found: Mapping[str, Any]) -> list[str]:
         failed = controls["failed"]
         lines.append(
             f"{len(failed)} of {counted(len(shares), 'rater')} answered fewer than {100 * controls['rule']:.0f} % of the "
-            f"control questions right{': ' + ', '.join(failed) if failed else ''}. Nothing of theirs is deleted."
+            f"control questions right{': ' + ', '.join(failed) if failed else ''}. Nothing of theirs is deleted. "
+            f"Each had {controls['each']:g} (median): one who is right in 95 % of them falls below the rule with a chance of "
+            f"{100 * controls['unlucky']:.0f} %."
         )
     else:
         lines.append("No control questions were asked.")

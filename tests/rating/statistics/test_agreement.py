@@ -121,6 +121,10 @@ def test_the_rule_of_80_percent() -> None:
     assert found.shares == {"bad": 0.6, "good": 0.8}
     assert (found.failed, found.unchecked) == (("bad",), ("new",))
     assert controls(asked("bad", 3, 5), rule=0.5).failed == ()
+    # of two questions the rule asks for both
+    assert controls(asked("good", 2, 2)).unlucky == pytest.approx(1 - 0.95**2)
+    assert controls(asked("good", 5, 5)).unlucky == pytest.approx(1 - 0.95**5 - 5 * 0.05 * 0.95**4)
+    assert (controls(asked("good", 9, 10)).each, controls([ONE]).each) == (10, 0)
 
 
 def test_a_scale_is_right_when_it_is_near() -> None:
