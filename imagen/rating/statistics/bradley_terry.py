@@ -9,7 +9,7 @@ Davidson's model (R. R. Davidson 1970, "On extending the Bradley-Terry model to 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, special
+from scipy import optimize, sparse, special
 
 from imagen.rating.statistics.crossed import Estimate, crossed
 from imagen.rating.statistics.tables import Pairs
@@ -20,11 +20,14 @@ SPREAD = 5.0  # logits; the prior's, so wide that 100 choices move by less than 
 @dataclass(frozen=True)
 class Strengths:
     """strengths: {system: logits}, of mean 0. side: what the left side adds, None where every two systems were shown on one
-    side each, so that it cannot be told. tie: the log weight of "same" between equals, None where nobody said it."""
+    side each, so that it cannot be told. tie: the log weight of "same" between equals, None where nobody said it. finite: each
+    part of the systems was once chosen over one of the others (Davidson 1970); where not, answers alone would set them without
+    end apart, and how far is the prior's word."""
 
     strengths: dict[str, Estimate]
     side: Estimate | None
     tie: Estimate | None
+    finite: bool
 
     def chance(self, a: str, b: str) -> float:
         """That a is chosen over b by those who choose, the side aside: 1 / (1 + exp(s(b) - s(a)))."""
@@ -101,7 +104,15 @@ def strengths(
         dict(zip(pairs.systems, found)),
         found[count] if x.shape[1] == count else None,
         found[-1] if ties else None,
+        _finite(pairs),
     )
+
+
+def _finite(pairs: Pairs) -> bool:
+    first = np.where(pairs.won == 1, pairs.left, pairs.right)[pairs.won != 0.5]
+    second = np.where(pairs.won == 1, pairs.right, pairs.left)[pairs.won != 0.5]
+    chosen = sparse.csr_array((np.ones(len(first)), (first, second)), shape=(len(pairs.systems),) * 2)
+    return int(sparse.csgraph.connected_components(chosen, connection="strong")[0]) == 1
 
 
 def _joined(pairs: Pairs) -> None:

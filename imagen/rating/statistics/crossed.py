@@ -30,13 +30,21 @@ class Estimate:
     raters: int
     prompts: int
 
+    @property
+    def fewest(self) -> int:
+        """Of raters and of prompts, whichever are fewer; 1 where either is alone."""
+        return min(self.raters, self.prompts)
+
     def p_value(self, null: float) -> float:
-        """Two-sided, of a true value of `null` (t test; a sign test of as many as the fewer of raters and prompts where all
-        answers were alike, and an error is not to be had)."""
+        """Two-sided, of a true value of `null` among all raters and prompts there could be: 1 where one of either was alone, as
+        nothing follows for others. A t test (a sign test of the fewest where all answers were alike, and an error is not to be
+        had) of no more degrees of freedom than the fewest less 1 (Cameron, Gelbach and Miller 2011): Satterthwaite's, found from
+        the same few, are too many in the tails at which corrections for many comparisons look."""
+        if self.fewest == 1:
+            return 1.0
         if self.error == 0:
-            count = min(n for n in (self.raters, self.prompts) if n > 1)
-            return 1.0 if self.value == null else min(1.0, 2.0 * 0.5**count)
-        return float(2 * stdtr(self.freedom, -abs(self.value - null) / self.error))
+            return 1.0 if self.value == null else min(1.0, 2.0 * 0.5**self.fewest)
+        return float(2 * stdtr(min(self.freedom, self.fewest - 1), -abs(self.value - null) / self.error))
 
 
 @dataclass(frozen=True)

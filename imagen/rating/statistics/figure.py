@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 COLORS = {"wins": "#0072B2", "same": "#BBBBBB", "losses": "#E69F00"}  # Okabe and Ito's; far apart in grey too
-ABREAST = 3  # panels
+WIDE = 11  # inches, of panels abreast
+LONG = 28  # letters of a name, beyond which it is cut
 HATCHES = {"wins": "", "same": "", "losses": "///"}
 
 
@@ -17,9 +18,11 @@ def draw_preferences(preferences: Sequence[Mapping[str, Any]], files: Sequence[P
     couples: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for one in preferences:
         couples.setdefault((one["a"], one["b"]), []).append(one)
-    rows = -(-len(couples) // ABREAST)
-    across = min(len(couples), ABREAST)
-    if not couples or (figure := _figure(3.2 * across + 0.6, 3.3 * rows + 0.3)) is None:
+    most = max(map(len, couples.values()), default=0)
+    width = max(3.2, 0.6 * most + 0.8)
+    across = max(1, min(len(couples), int(WIDE // width)))
+    rows = -(-len(couples) // across)
+    if not couples or (figure := _figure(width * across + 0.6, 3.8 * rows + 0.3)) is None:
         return False
     panels = figure.subplots(rows, across, sharey=True, squeeze=False).ravel()
     for panel, ((a, b), ones) in zip(panels, couples.items()):
@@ -31,14 +34,21 @@ def draw_preferences(preferences: Sequence[Mapping[str, Any]], files: Sequence[P
                 at, heights, 0.25, yerr=list(zip(*reach)), capsize=3, color=COLORS[key], hatch=HATCHES[key],
                 edgecolor="black", linewidth=0.5,
             )  # fmt: skip
-        panel.set_xticks(range(len(ones)), [_plain(one["question"]) for one in ones])
+        slant = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if most > 2 else {}
+        panel.set_xticks(range(len(ones)), [_short(one["question"]) for one in ones], **slant)
         panel.set(ylim=(0, 100), ylabel="% of judgements")
-        panel.label_outer()
+        panel.yaxis.set_tick_params(labelleft=True)
         panel.spines[["top", "right"]].set_visible(False)
         _legend(panel, a, b)
     for panel in panels[len(couples) :]:
         panel.set_axis_off()
-    figure.suptitle("Preferences; 95 % intervals over raters and prompts", fontsize=9)
+    alone = [
+        f"of one {kind} alone"
+        for kind in ("rater", "prompt")
+        if any(one["share"][f"{kind}s"] == 1 for one in preferences)
+    ]
+    told = f"Preferences; 95 % intervals {' or '.join(alone) or 'over raters and prompts'}"
+    figure.suptitle(told, fontsize=9)
     return _written(figure, files)
 
 
@@ -67,21 +77,22 @@ def draw_categories(one: Mapping[str, Any], files: Sequence[Path]) -> bool:
             )
             left += width
         share = row["share"]
-        holds = row.get("holds", share["low"] > 0.5 or share["high"] < 0.5)
+        holds = row["shown"] if row is one else row["holds"]
         plot.errorbar(
             100 * share["value"], place, xerr=[[one] for one in _reach(share)], fmt="o", color="black",
             markerfacecolor="black" if holds else "white", markersize=5, capsize=3, linewidth=1.6,
             path_effects=_halo(),
         )  # fmt: skip
     plot.axvline(50, color="black", linewidth=0.8, linestyle=":")
-    plot.set_yticks(range(len(rows)), [_plain(name) for name, _ in rows])
+    plot.set_yticks(range(len(rows)), [_short(name) for name, _ in rows])
     plot.axhline(len(names) - 0.5, color="black", linewidth=0.8)
     plot.invert_yaxis()
-    plot.set(xlim=(0, 100), xlabel="% of judgements")
+    plot.set(xlim=(0, 100))
     plot.spines[["top", "right"]].set_visible(False)
     _legend(plot, one["a"], one["b"])
-    told = f"{one['question']}. Dot: {one['a']}, same counted half, 95 %; filled: not 50 % (Holm)"
-    figure.suptitle(_plain(told), fontsize=9)
+    figure.suptitle(f"{_short(one['question'])}: {_short(one['a'])} against {_short(one['b'])}", fontsize=9)
+    dot = f"% of judgements\nDot: {_short(one['a'])}, same counted half, 95 %; filled: not 50 % (Holm)"
+    plot.set_xlabel(dot, fontsize=8)
     return _written(figure, files)
 
 
@@ -100,14 +111,16 @@ def _halo() -> list[Any]:
 
 
 def _legend(plot: Any, a: str, b: str) -> None:
+    """Above the plot; one below the other where the names are long."""
     from matplotlib.patches import Patch
 
     handles = [
         Patch(facecolor=COLORS[key], hatch=HATCHES[key], edgecolor="black", linewidth=0.5) for key in COLORS
     ]
-    names = [_plain(name) for name in (a, "same", b)]
+    names = [_short(name) for name in (a, "same", b)]
+    columns = 3 if len(a + b) < LONG else 1
     plot.legend(
-        handles, names, ncols=3, fontsize=8, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1)
+        handles, names, ncols=columns, fontsize=8, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1)
     )
 
 
@@ -119,6 +132,10 @@ def _reach(one: Mapping[str, float]) -> tuple[float, float]:
 def _plain(text: str) -> str:
     """As it is: a name with two dollars is no formula."""
     return text.replace("$", r"\$")
+
+
+def _short(text: str) -> str:
+    return _plain(text if len(text) <= LONG else f"{text[: LONG - 1]}…")
 
 
 def _written(figure: Any, files: Sequence[Path]) -> bool:

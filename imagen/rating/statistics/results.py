@@ -1,7 +1,7 @@
 """All that a study's answers say, as one object of plain JSON."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,9 @@ from scipy.special import expit
 from imagen.rating.answers import Answer
 from imagen.rating.statistics.agreement import Controls, agreement, consistency, controls
 from imagen.rating.statistics.bradley_terry import strengths
-from imagen.rating.statistics.claims import Claim, dropped, preferred, scored_higher
+from imagen.rating.statistics.cautions import cautions, effective
+from imagen.rating.statistics.claims import Claim, dropped, preferred, scored_higher, shown
 from imagen.rating.statistics.correction import corrected
-from imagen.rating.statistics.crossed import Estimate
 from imagen.rating.statistics.difficulty import item_response, told, weighted_preference, weighted_scores
 from imagen.rating.statistics.power import Parts, parts, power
 from imagen.rating.statistics.preference import (
@@ -43,14 +43,16 @@ def results(
     of an application: {question: weight}}; half_width: that of the interval of a share which `power` is asked for.
 
     raters, prompts, answers, questions   how much there is: of each question its kind, answers, and seconds (median)
-    controls      shares right, who failed the 80 % rule; nothing is deleted: `without_failed` stands beside each number
+    controls      shares right, who failed the 80 % rule; nothing is deleted: `without_failed` stands beside preferences and mean
+                  scores, and each claim says what becomes of it without them
     preferences   a list, of each question and pair of systems
     bradley_terry {question: strengths, side, tie}, or why not
     scores        {question: means, differences, by difficulty}
     purposes      {name: {weights, best: a system shown to be above each other, or None; pairs: [{a, b, share}]}}
     difficulty    {"told": {prompt: 0 to 1}} by the raters, {"answered": {question: {prompt: logits}}} by item response
     agreement, consistency   {question: ...}
-    claims        a list of sentences, whether they hold, and what would overturn them
+    cautions      a list of sentences: which intervals are of too few raters or prompts to be believed
+    claims        a list of sentences, whether they hold, what would overturn them, p, and p by Holm for all of them
 
     ValueError: no answers that count, a question of two kinds, weights of a purpose without choices."""
     kinds = questions(answers)
@@ -92,8 +94,13 @@ def results(
         except ValueError as error:
             models[name] = {"left_out": str(error)}
     for name in found_scores:
+        left = scores(sound, name) if sound is not None else None
+        apart_without = differences(left, random("without", name), resamples) if left is not None else []
+        known = {(one.a, one.b): one for one in apart_without}
         for apart in differences(values[name], random("differences", name), resamples):
-            claims.append(scored_higher(apart, name, UNITS[kinds[name]]))
+            without = known.get((apart.a, apart.b))
+            claims.append(scored_higher(apart, name, UNITS[kinds[name]], without, len(checked.failed)))
+    together = corrected({str(number): claim.p for number, claim in enumerate(claims)})
     all_of_it = {
         "seed": seed,
         "resamples": resamples,
@@ -112,7 +119,8 @@ def results(
         "difficulty": hard,
         "agreement": {name: agreement(rows, name, random("agreement", name), resamples) for name in kinds},
         "consistency": {name: twice for name in kinds if (twice := consistency(answers, name))},
-        "claims": claims,
+        "cautions": cautions(tables, values),
+        "claims": [replace(one, adjusted=p.adjusted) for one, p in zip(claims, together.values())],
     }
     return _json(all_of_it)
 
@@ -139,10 +147,10 @@ def _preference(
     rows = table.between(a, b)
     won = rows.for_system(a)
     few = dropped(won, rows.raters, rows.prompts, found.share)
-    try:
-        known: Parts | None = parts(won, rows.raters, rows.prompts)
-    except ValueError:  # of one rater, or one prompt
-        known = None
+    # one rater or prompt (or hardly a second), or answers all alike, tell nothing of a spread
+    fewest = min(round(effective(who)) for who in (rows.raters, rows.prompts))
+    told_apart = fewest > 1 and found.share.error > 0
+    known: Parts | None = parts(won, rows.raters, rows.prompts) if told_apart else None
     claim = preferred(
         found, question, few, known, without.share if without else None, len(checked.failed), held
     )
@@ -157,6 +165,7 @@ def _preference(
             for by, hard in weights.items()
             if hard
         },
+        "shown": claim.holds,
         "dropped": few if claim.holds else None,
         "parts": known,
         "power": power(known, half_width) if known else None,
@@ -190,6 +199,7 @@ def _scores(
                 "abilities": fitted.abilities,
                 "weighted": fitted.weighted,
                 "differences": fitted.differences,
+                "beyond": fitted.beyond,
             }
     return found
 
@@ -209,7 +219,7 @@ def _purpose(
         for a, b in sorted(together)
     }
     systems = {system for pair in shares for system in pair}
-    beaten = {(a, b) if share.low > 0.5 else (b, a) for (a, b), share in shares.items() if _shown(share)}
+    beaten = {(a, b) if share.low > 0.5 else (b, a) for (a, b), share in shares.items() if shown(share, 0.5)}
     best = [
         one for one in systems if {other for other in systems if (one, other) in beaten} == systems - {one}
     ]
@@ -218,10 +228,6 @@ def _purpose(
         "best": best[0] if best else None,
         "pairs": [{"a": a, "b": b, "share": share} for (a, b), share in shares.items()],
     }
-
-
-def _shown(share: Estimate) -> bool:
-    return share.low > 0.5 or share.high < 0.5
 
 
 def _asked(rows: Sequence[Answer], name: str, kind: str) -> dict[str, Any]:

@@ -22,10 +22,11 @@ PAPER = np.array(
 )
 
 
-def flat(data: np.ndarray) -> tuple[list[str], list[float]]:
-    """(raters, units) with nan for no answer -> what each answer is of, and says."""
+def flat(data: np.ndarray) -> tuple[list[str], list[float], list[str]]:
+    """(raters, units) with nan for no answer -> what each answer is of, what it says, and whose it is."""
     there = np.argwhere(~np.isnan(data))
-    return [f"u{unit}" for _, unit in there], [float(data[r, u]) for r, u in there]
+    units, raters = [f"u{unit}" for _, unit in there], [f"r{rater}" for rater, _ in there]
+    return units, [float(data[r, u]) for r, u in there], raters
 
 
 @pytest.mark.parametrize(("level", "alpha"), [("nominal", 0.743), ("ordinal", 0.815), ("interval", 0.849)])
@@ -52,23 +53,37 @@ def test_it_is_that_of_the_package(level: Level, seed: int) -> None:
     assert found.low < found.alpha < found.high
 
 
-def test_the_interval_covers() -> None:
-    """Of many units: alpha of interval data is var(unit) / (var(unit) + var(rest))."""
+@pytest.mark.parametrize(
+    ("raters", "units", "severity", "least"), [(4, 80, 0.0, 94), (8, 60, 0.8, 84), (4, 10, 0.0, 90)]
+)
+def test_the_interval_covers(raters: int, units: int, severity: float, least: int) -> None:
+    """alpha of interval data is var(unit) / (all variance), also where raters differ in how severe they are, which an interval
+    over items alone does not know of (it covered 57 %), and of 10 items."""
     random = np.random.default_rng(0)
-    covered = 0
+    covered, rest = 0, (1 - severity**2) ** 0.5
     for _ in range(100):
-        data = np.round(random.normal(0, 1, 80) + random.normal(0, 1, (4, 80)), 1)
+        rater = random.normal(0, severity, (raters, 1))
+        data = np.round(random.normal(0, 1, units) + rater + random.normal(0, rest, (raters, units)), 1)
         found = krippendorff(*flat(data), "interval", random, 200)
         assert found.low is not None
         assert found.high is not None
         covered += found.low <= 0.5 <= found.high
-    assert covered >= 88
+    assert covered >= least
 
 
 def test_what_tells_nothing_has_no_alpha() -> None:
-    assert krippendorff(["a", "a"], [1.0, 1.0], "nominal", np.random.default_rng(0)).alpha is None
-    assert krippendorff(["a", "b"], [1.0, 2.0], "nominal", np.random.default_rng(0)).items == 0
-    assert krippendorff([], [], "ordinal", np.random.default_rng(0)).alpha is None
+    random = np.random.default_rng(0)
+    assert krippendorff(["a", "a"], [1.0, 1.0], ["r", "s"], "nominal", random).alpha is None
+    assert krippendorff(["a", "b"], [1.0, 2.0], ["r", "r"], "nominal", random).items == 0
+    assert krippendorff([], [], [], "ordinal", random).alpha is None
+
+
+def test_two_items_or_perfect_agreement_tell_nothing_of_bounds() -> None:
+    random = np.random.default_rng(0)
+    few = np.array([[1.0, 2.0], [1.0, 3.0], [2.0, 2.0]])
+    assert krippendorff(*flat(few), "nominal", random).low is None
+    perfect = krippendorff(*flat(np.array([[1.0, 2.0, 3.0, 4.0]] * 4)), "nominal", random)
+    assert (perfect.alpha, perfect.low) == (1, None)
 
 
 ONE = Answer("r0", "i0", "p0", "", "alignment", "choice", "left", ("a", "b"), 1.0, 1.0, 0)
@@ -106,6 +121,10 @@ def test_the_rule_of_80_percent() -> None:
     assert found.shares == {"bad": 0.6, "good": 0.8}
     assert (found.failed, found.unchecked) == (("bad",), ("new",))
     assert controls(asked("bad", 3, 5), rule=0.5).failed == ()
+    # of two questions the rule asks for both
+    assert controls(asked("good", 2, 2)).unlucky == pytest.approx(1 - 0.95**2)
+    assert controls(asked("good", 5, 5)).unlucky == pytest.approx(1 - 0.95**5 - 5 * 0.05 * 0.95**4)
+    assert (controls(asked("good", 9, 10)).each, controls([ONE]).each) == (10, 0)
 
 
 def test_a_scale_is_right_when_it_is_near() -> None:

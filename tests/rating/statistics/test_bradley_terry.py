@@ -88,6 +88,12 @@ def test_always_winning_is_finite_and_wide() -> None:
     assert 2 < one.value < 10
     assert one.low < 1.5
     assert one.high > 4
+    assert not found.finite
+    ties = strengths(table([("a", "b", 1.0, 5), ("b", "a", 0.5, 20)]), RANDOM(0))
+    assert not ties.finite  # the gap and the tie grow together
+    circle = [("a", "b", 1.0, 3), ("b", "c", 1.0, 3), ("a", "c", 0.0, 3)]
+    assert strengths(table(circle), RANDOM(0)).finite
+    assert not strengths(table(circle[:2]), RANDOM(0)).finite
 
 
 def test_a_side_that_cannot_be_told_is_left_out() -> None:

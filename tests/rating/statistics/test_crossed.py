@@ -97,6 +97,7 @@ def test_one_rater_is_a_statement_about_prompts() -> None:
     y = random.normal(0, 1, (400, 1))
     one = means(y, np.zeros(400, int), np.arange(400), random)[0]
     assert one.raters == 1
+    assert one.p_value(3.0) == 1  # of other raters nothing follows
     assert one.error == pytest.approx(0.05, rel=0.1)
     with pytest.raises(ValueError, match="1 raters to 1 prompts"):
         means(y[:1], np.zeros(1, int), np.zeros(1, int), random)

@@ -1,5 +1,7 @@
 """Difficulty, told and answered, is recovered; hard prompts weigh more."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import expit
@@ -7,7 +9,9 @@ from scipy.special import expit
 from imagen.rating.answers import Answer
 from imagen.rating.statistics.difficulty import item_response, told, weighted_preference, weighted_scores
 from imagen.rating.statistics.preference import preference
+from imagen.rating.statistics.results import results
 from imagen.rating.statistics.simulate import World, choices, difficulties, scales
+from imagen.rating.statistics.summary import summary
 from imagen.rating.statistics.tables import pairs, scores
 
 WORLD = World({"a": 0.9, "b": 0.1, "c": -0.4}, hardness=1.2, severity=0.8)
@@ -72,3 +76,19 @@ def test_scores_of_prompts_alone_have_no_systems() -> None:
     one = Answer("r", "i", "p", "", "difficulty", "scale", 3.0, (), 1.0, 1.0, 0)
     with pytest.raises(ValueError, match="scores of prompts alone"):
         item_response(scores([one], "difficulty"), np.random.default_rng(0))
+
+
+def test_scores_all_at_one_end_tell_no_ability() -> None:
+    """Real pictures that everybody calls right: their logit is not finite, and none is made up."""
+    random = np.random.default_rng(5)
+    answers = scales(World({"a": 0.5, "b": 0.0}, hardness=0.5), 5, 10, random)
+    top = [replace(one, value=10.0) if one.shown == ("a",) else one for one in answers]
+    found = item_response(scores(top, "faithful"), random, 200)
+    assert found.beyond == ("a",)
+    assert set(found.abilities) == {"b"}
+    assert found.differences == []
+    assert found.weighted["a"].value == pytest.approx(1)
+    said = summary(results(top, resamples=100))
+    assert "all at one end" in said
+    at = found.abilities["b"]
+    assert at.low < at.value < at.high
