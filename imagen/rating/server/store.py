@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
 
-from imagen.rating.server.tables import ANSWERS, RATERS, opened
+from imagen.rating.server.tables import ANSWERS, RATERS, forgotten, opened
 from imagen.rating.server.writer import Writer
 from imagen.rating.study.plan import Entry, Plans, entry_of
 from imagen.rating.study.study import read_study
@@ -101,7 +101,12 @@ class Store:
             self._one(connection, rater, update(RATERS).values(**values))
             return gone
 
-        return self.writer(change)
+        count = self.writer(change)
+        if not forgotten(self._write):
+            raise ValueError(
+                f"rater={rater}: is erased, but a reader keeps the log from being emptied, which has the bytes: erase again"
+            )
+        return count
 
     def _one(self, connection: Connection, rater: str, change: Any) -> None:
         if not connection.execute(change.where(RATERS.c.number == number_of(rater))).rowcount:
@@ -124,11 +129,11 @@ class Store:
     # sessions
 
     def consent(self, number: int, about: Mapping[str, str]) -> Future:
-        """Begin the session of a rater, the next one of the plan; of one who has begun nothing changes."""
+        """Begin the session of a rater, the next one of the plan; of one who has begun, or may not, nothing changes."""
 
         def change(connection: Connection) -> None:
             row = connection.execute(_locked(number)).mappings().one()
-            if row["consented_at"] is not None:
+            if row["consented_at"] is not None or row["revoked_at"] is not None:
                 return
             plan = row["plan"]
             if plan is None:

@@ -1,5 +1,6 @@
 """The tables of a study's database, and how SQLite is opened so that what was acknowledged is there after a kill -9."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,16 @@ def opened(folder: Path, url: str | None) -> tuple[Engine, Engine]:
             f"{_told(url) if url else folder / 'answers.sqlite'}: cannot be used ({words})"
         ) from None
     return write, read
+
+
+def forgotten(engine: Engine) -> bool:
+    """Empty SQLite's log, which has what was written, deleted or not -> whether that could be done; other databases look after
+    their own."""
+    if engine.dialect.name != "sqlite":
+        return True
+    with closing(engine.raw_connection()) as connection:  # without a transaction
+        (busy, *_) = connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()  # pyright: ignore[reportOptionalMemberAccess]
+    return not busy
 
 
 def _told(url: str | None) -> str:
