@@ -20,7 +20,7 @@ from sqlalchemy import Connection, RowMapping, delete, func, insert, select, upd
 from imagen.rating.server.tables import ANSWERS, RATERS, forgotten, opened
 from imagen.rating.server.writer import Writer
 from imagen.rating.study.plan import Entry, Plans, entry_of
-from imagen.rating.study.study import read_study
+from imagen.rating.study.study import opaque, read_study
 
 Outcome = Literal["kept", "again", "stale"]
 DAY = 86_400.0
@@ -54,7 +54,7 @@ class Store:
         token: Callable[[], str] = lambda: secrets.token_urlsafe(32),
     ) -> None:
         self.folder, self.study = folder, read_study(folder)
-        self._write, self._read = opened(folder, url)
+        self._write, self._read = opened(folder, url, opaque(self.study.key, "study"))
         self._plans, self._planning = Plans(self.study), threading.Lock()
         self._clock, self._token = clock, token
         self.writer = Writer(self._write)
