@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -252,6 +253,16 @@ def test_answers_read_while_raters_begin_and_go(begun: Begun, monkeypatch: pytes
     monkeypatch.setattr(served.store, "raters", raters)
     monkeypatch.setattr(served.store, "answers", lambda: (answers(), served.store.erase("r0001"))[0])
     assert {answer.rater for answer in answers_of(served.store)} == {"r0002"}
+
+
+def test_who_asks_and_goes_stops_nobody(begun: Begun) -> None:
+    served, go = begun(), threading.Event()
+    served.store.writer.submit(lambda _: go.wait())
+    left = served.store.writer.submit(lambda _: "done")
+    left.cancel()
+    go.set()
+    assert served.store.writer.submit(lambda _: "next").result(10) == "next"
+    assert left.result(10) == "done"
 
 
 def test_white_space_of_what_the_first_page_asks(begun: Begun) -> None:
