@@ -6,6 +6,7 @@ from typing import Any
 
 UNKNOWN = "not known"
 UNSTATED = "not stated"
+DEEPEST = 20  # lists in lists that are shown
 
 
 def shown(value: Any, most: int = 500) -> str:
@@ -42,11 +43,13 @@ def card(title: str, lead: str, sections: Mapping[str, Sequence[str]]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _words(value: Any) -> str:
+def _words(value: Any, deep: int = 0) -> str:
     if value in ({}, [], ()):
         return "none"
+    if deep == DEEPEST:
+        return "…"
     if isinstance(value, Mapping):
-        return ", ".join(f"{key}: {_words(part)}" for key, part in value.items())
+        return ", ".join(f"{key}: {_words(part, deep + 1)}" for key, part in value.items())
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_words, value)) + "]"
+        return "[" + ", ".join(_words(part, deep + 1) for part in value) + "]"
     return "none" if value is None else str(value)

@@ -1,5 +1,7 @@
 """Cards show text from elsewhere as text."""
 
+import json
+
 import pytest
 
 from imagen.card import UNKNOWN, card, shown, table
@@ -33,6 +35,7 @@ def test_numbers_and_parts() -> None:
         == r"min\_side: 200, caption\_length: \[5, none\]"
     )
     assert shown("x" * 600).endswith("x…")
+    assert shown(json.loads("[" * 900 + "]" * 900)).count("…") == 1
 
 
 def test_a_table_keeps_its_columns() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from imagen.card import UNKNOWN, UNSTATED, card, points, shown, table
 from imagen.checkpoint import Description, StageRecord, sha256
 from imagen.data.prepare.card import Facts, facts_at, licence_of
+from imagen.evaluation.outside import number
 from imagen.files import read_json
 
 USE = (
@@ -161,11 +162,7 @@ def _identity(source: Mapping[str, Any]) -> str:
 
 def _metric(metric: Any) -> bool:
     """Whether that is a metric of result.json."""
-    if not isinstance(metric, dict) or not _number(metric.get("value")):
+    if not isinstance(metric, dict) or number(metric.get("value")) is None:
         return False
     ends = metric.get("interval")
-    return ends is None or (isinstance(ends, list) and len(ends) == 2 and all(map(_number, ends)))
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return ends is None or (isinstance(ends, list) and len(ends) == 2 and None not in map(number, ends))

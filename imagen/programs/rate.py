@@ -1,6 +1,7 @@
 """imagen-rate: a study in which people judge pictures: new, serve, results, invite, revoke, export, erase."""
 
 import json
+import os
 import secrets
 import socket
 import sys
@@ -117,6 +118,10 @@ def _listening(host: str, port: int) -> socket.socket:
 
 
 def _invite(cfg: DictConfig) -> None:
+    if cfg.out is not None and Path(cfg.out).exists():
+        raise ValueError(
+            f"out={cfg.out}: is there already, and links that it has are nowhere else; give a new file"
+        )
     with _store(cfg) as store:
         invited = store.invite(cfg.n, cfg.days or store.study.design.expires)
     base = (cfg.url or _address(cfg)).rstrip("/")
@@ -124,7 +129,8 @@ def _invite(cfg: DictConfig) -> None:
     if cfg.out is None:
         print("\n".join(lines))
     else:
-        write_text(Path(cfg.out), "\n".join(["rater,link", *lines]) + "\n")
+        with _private():
+            write_text(Path(cfg.out), "\n".join(["rater,link", *lines]) + "\n")
         print(f"wrote {cfg.out}: {cfg.n} links; whoever has one can answer by it, so hand out each once")
 
 
@@ -184,13 +190,27 @@ def _results(cfg: DictConfig) -> None:
 
 @contextmanager
 def _store(cfg: DictConfig) -> Iterator[Any]:
+    from sqlalchemy.exc import DatabaseError
+
     from imagen.rating.server.store import Store
 
     store = Store(Path(cfg.path), cfg.database)
     try:
         yield store
+    except DatabaseError as error:
+        raise ValueError(f"{cfg.path}: its database cannot be used ({error.orig!s:.200})") from None
     finally:
         store.close()
+
+
+@contextmanager
+def _private() -> Iterator[None]:
+    """Files that are made meanwhile are their owner's alone."""
+    mask = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(mask)
 
 
 def _address(cfg: DictConfig) -> str:

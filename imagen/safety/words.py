@@ -10,6 +10,10 @@ import numpy as np
 
 from imagen.safety import Reasons
 
+HIDDEN = ("Cf", "Mn", "Me", "Cc", "Cs")
+UNSEEN = re.compile("[\u115f\u1160\u2065\u3164\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff]")
+"""Letters that are blank, and places that Unicode keeps for what is not seen."""
+
 
 class Words:
     """`path`: a text file in UTF-8, a word or phrase a line; lines that begin with # are comments.
@@ -55,7 +59,13 @@ class Words:
 
 def words_of(text: str) -> list[str]:
     """The words of a text, as they are compared."""
-    # what is not seen, and strokes laid over letters, would part a word
-    hidden = ("Cf", "Mn", "Me")
-    seen = "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) not in hidden)
-    return re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", seen.casefold()))
+    # twice: small letters of some capitals are a letter and a stroke
+    return re.findall(r"[^\W_]+", _seen(_seen(text).casefold()))
+
+
+def _seen(text: str) -> str:
+    """Without what is not seen, and strokes laid over letters, which would part a word."""
+    composed = unicodedata.normalize("NFKC", text)
+    return "".join(
+        c for c in composed if c.isspace() or not (unicodedata.category(c) in HIDDEN or UNSEEN.match(c))
+    )

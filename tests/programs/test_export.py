@@ -374,6 +374,12 @@ def test_a_card_says_what_is_known(
     assert torch.equal(Cascade.load(out).sample(["a"], [0])[0], with_card)
 
 
+def of_value(value: str) -> str:
+    """A result.json of one metric."""
+    rest = "".join(f', "{key}": {{}}' for key in ("protocol", "source", "pictures", "code"))
+    return f'{{"metrics": {{"fid": {{"value": {value}}}}}{rest}}}'
+
+
 @pytest.mark.parametrize(
     ("files", "words"),
     [
@@ -381,6 +387,8 @@ def test_a_card_says_what_is_known(
         ({"fronts.json": "{}"}, "is a sweep; give its cells"),
         ({"result.json": "[]"}, "is damaged"),
         ({"result.json": '{"metrics": {"fid": {"value": "x"}}}'}, "is damaged, or not an evaluation's"),
+        ({"result.json": of_value("NaN")}, "is damaged, or not an evaluation's"),
+        ({"result.json": of_value(f"1{'0' * 400}")}, "is damaged, or not an evaluation's"),
     ],
 )
 def test_evaluations_that_are_none(export: Callable, tmp_path: Path, capsys: pytest.CaptureFixture,

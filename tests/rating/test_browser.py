@@ -225,6 +225,19 @@ def test_hostile_words_and_two_tabs(opened: Opened) -> None:
     assert [line for line in wrong if "409" not in line] == []
 
 
+def test_back_by_the_link_of_a_letter(opened: Opened) -> None:
+    """From a page of elsewhere, to where the session is."""
+    page, wrong, _ = opened(DESK, prompts=2, session={"items": 2})
+    link = page.url
+    page.click("text=I agree, begin")
+    waited(page, 0)
+    page.goto("about:blank")
+    page.set_content(f'<a href="{link}">your link</a>')
+    page.click("a")
+    waited(page, 0)
+    assert wrong == []
+
+
 def test_without_script(opened: Opened, browser: Any) -> None:
     page, wrong, store = opened(DESK, prompts=2, questions=QUESTIONS, session={"items": 2})
     context = browser.new_context(java_script_enabled=False)

@@ -11,6 +11,7 @@ from imagen.rating.study.reading import protocols, read_design
 
 from .conftest import CHOICES, designed
 
+BOMB = f"[{', '.join(['*a'] * 9)}]"
 SCALE = {"key": "q", "text": "How good?", "kind": "scale", "anchors": ["bad", "good"]}
 
 
@@ -47,6 +48,8 @@ def test_the_plain_form_is_read_again() -> None:
         ({"purposes": {"art": {"speed": 1}}}, "purposes.art.speed: no choice is called that"),
         ({"purposes": {"art": {"quality": 0}}}, "purposes.art: give at least one weight above 0"),
         ({"asks": {"age": {"text": "Age?", "choices": []}}}, "asks.age.choices: give a list"),
+        ({"questions": [{**CHOICES[0], "key": "order"}]}, "questions.1.key=order: the pages' forms have"),
+        ({"asks": {"csrf": {"text": "Age?", "choices": ["1"]}}}, "asks=csrf: the pages' forms have"),
         ({"name": "\ud800"}, "name=.*half characters"),
     ],
 )
@@ -101,6 +104,9 @@ def test_a_study_says_one_key_of_what_is_shown(tmp_path: Path) -> None:
         ("protocol: drawbrench", "protocol=drawbrench: no such protocol; choose from: best_of_k"),
         ("protocol: [a]", "protocol=.*no such protocol"),
         ("a: !!python/object/apply:os.system [ls]", "is not YAML"),
+        (f"a: &a [x]\nname: {BOMB}", "line 2: an alias"),
+        (f"name: &a {BOMB}", "line 1: an alias"),
+        ("protocol: own\n" + "\n".join(f"k{n}: 1" for n in range(20_000)), "k0: no such key"),
     ],
 )
 def test_a_file_that_is_no_study(text: str, line: str, tmp_path: Path) -> None:

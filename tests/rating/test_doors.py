@@ -85,7 +85,7 @@ def test_headers(served: Served) -> None:
     assert "frame-ancestors 'none'" in policy
     token = served.invited()[0]
     cookie = served.browser().get(f"/i/{token}").headers["set-cookie"]
-    assert {"HttpOnly", "SameSite=strict"} <= {part.strip() for part in cookie.split(";")}
+    assert {"HttpOnly", "SameSite=lax"} <= {part.strip() for part in cookie.split(";")}
 
 
 def test_what_breaks_says_nothing(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,6 +117,13 @@ def test_tokens(served: Served) -> None:
     browser = served.browser()
     for path in ("/rate", "/item", "/thanks", f"/picture/{min(served.store.study.pictures)}"):
         assert browser.get(path).status_code == 403
+
+
+def test_the_host_of_a_request_is_nobodys(served: Served) -> None:
+    for path in (f"/i/{served.invited()[0]}/", "/rate/", "/admin/"):
+        reply = served.browser().get(path, headers={"host": "evil.example"})
+        assert reply.status_code == 404
+        assert "location" not in reply.headers
 
 
 def test_pictures_by_their_names_alone(served: Served) -> None:
@@ -153,6 +160,7 @@ def test_forms_carry_a_mark(served: Served) -> None:
         {"key": "short"},
         {"key": 5},
         {"key": "é" * 10},
+        {"key": "\0" * 10},
         {"order": -1},
         {"order": "x"},
         {"order": 10**30},

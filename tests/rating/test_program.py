@@ -2,10 +2,12 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,7 +18,7 @@ import pytest
 from imagen.programs import rate
 from imagen.rating.answers import read_answers
 from imagen.rating.server.store import Store
-from imagen.rating.study.study import Prompt, Study, opaque, write_study
+from imagen.rating.study.study import Prompt, Study, opaque, read_study, write_study
 
 from .conftest import Made, invented
 from .serving import Served
@@ -35,6 +37,10 @@ def test_from_invitations_to_answers(called: Called, made: Made, tmp_path: Path)
     assert re.fullmatch(
         r"rater,link\nr0003,http://127\.0\.0\.1:9000/i/[\w-]{43}\n", (tmp_path / "links.csv").read_text()
     )
+    assert (tmp_path / "links.csv").stat().st_mode & 0o077 == 0
+    code, _, err = called(rate.main, "invite", "study", "n=1", "out=links.csv")
+    assert code == 2
+    assert err.startswith("error: out=links.csv: is there already")
     served = Served(tmp_path / "study")
     served.clock.at = time.time()
     rater = served.begun(links[0])
@@ -63,6 +69,19 @@ def test_from_invitations_to_answers(called: Called, made: Made, tmp_path: Path)
             ["export", "study", "out=x", "database=mysql://u:secret@h/d"],
             "database=h/d: cannot be used (give postgresql",
         ),
+        (
+            ["export", "study", "out=x", "database='postgresql+psycopg://127.0.0.1:1/d?password=a@secret'"],
+            "database=postgresql+psycopg://127.0.0.1:1/d: cannot be used (an @ of",
+        ),
+        (
+            ["export", "study", "out=x", "database='postgresql+psycopg://127.0.0.1:1/d?password=secret'"],
+            "database=postgresql+psycopg://127.0.0.1:1/d",
+        ),
+        (
+            ["export", "study", "out=x", "database='postgresql+psycopg://u:a@secret@127.0.0.1:1/d'"],
+            "database=127.0.0.1:1/d: cannot be used (an @ of a password",
+        ),
+        (["invite", "study", "n=1", "out=study"], "out=study: is there already"),
         (["serve", "study", "host=192.0.2.1"], "port=8000: 192.0.2.1 cannot be listened on"),
     ],
 )
@@ -72,6 +91,35 @@ def test_what_is_wrong_is_one_line(called: Called, made: Made, words: list[str],
     assert (code, err.count("\n")) == (2, 1)
     assert err.startswith(f"error: {line}"), err
     assert "secret" not in err
+
+
+def test_a_damaged_database_is_one_line(called: Called, made: Made, tmp_path: Path) -> None:
+    made(4)
+    served = Served(tmp_path / "study")
+    for _ in range(8):
+        rater = served.begun()
+        for _ in range(4):
+            rater.answer(rater.item())
+    served.store.close()
+    content = bytearray((tmp_path / "study/answers.sqlite").read_bytes())
+    content[8192:] = b"x" * (len(content) - 8192)
+    (tmp_path / "study/answers.sqlite").write_bytes(content)
+    code, out, err = called(rate.main, "results", "study")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("error: study")
+    assert "cannot be used" in err
+
+
+def test_another_studys_answers_are_refused(called: Called, made: Made, tmp_path: Path) -> None:
+    made(4)
+    assert called(rate.main, "invite", "study", "n=1")[0] == 0
+    study = read_study(tmp_path / "study")
+    (tmp_path / "other").mkdir()
+    write_study(tmp_path / "other", replace(study, key="cd" * 16))
+    shutil.copy(tmp_path / "study/answers.sqlite", tmp_path / "other")
+    code, _, err = called(rate.main, "results", "other")
+    assert code == 2
+    assert "has the answers of another study" in err
 
 
 def test_results(called: Called, made: Made, tmp_path: Path) -> None:

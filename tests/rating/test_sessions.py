@@ -1,6 +1,9 @@
 """A session: answers that count once, tabs, undo, breaks, what is exported and erased."""
 
 import json
+import subprocess
+import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +12,7 @@ import pytest
 
 from imagen.rating.answers import read_answers, write_answers
 from imagen.rating.server.exporting import answers_of, kept_of
+from imagen.rating.server.store import hashed
 from imagen.rating.study.making import drawn_up, make
 from imagen.rating.study.outlook import outlook
 from imagen.rating.study.reading import protocols, read_design
@@ -229,12 +233,67 @@ def test_export_and_erase(begun: Begun) -> None:
     assert not any(gone[name] for name in ("session", "about", "consented_at", "current", "answers"))
     assert one.browser.get("/rate").status_code == 403
     assert served.browser().get(f"/i/{token}").status_code == 303
+    assert served.store.consent(1, {"eyes": "no"}).result() is None, "a request that was under way"
+    assert kept_of(served.store, "r0001") == gone
     for rater in ("r0009", "alice", "r-1"):
         with pytest.raises(ValueError, match=r"^rater="):
             served.store.erase(rater)
     served.store.close()
     files = b"".join(file.read_bytes() for file in served.store.folder.glob("answers.sqlite*"))
     assert answered["key"].encode() not in files, "not in the pages of the file that are free either"
+
+
+def test_what_is_erased_is_gone_while_others_answer(begun: Begun) -> None:
+    served = begun()
+    one, two = served.begun(token := served.invited()[0]), served.begun()
+    one.answer(answered := one.item())
+    two.answer(other := two.item())
+    assert served.store.erase("r0001") == 1
+    # as another process reads it: a file that this one opens and closes takes the database's locks with it
+    read = "import pathlib, sys; sys.stdout.buffer.write(b''.join(f.read_bytes() for f in pathlib.Path(sys.argv[1]).glob('answers*')))"
+    told = subprocess.run(
+        [sys.executable, "-c", read, served.store.folder], stdout=subprocess.PIPE, check=True
+    )
+    assert other["key"].encode() in told.stdout
+    assert answered["key"].encode() not in told.stdout
+    assert hashed(token).encode() not in told.stdout
+
+
+def test_answers_read_while_raters_begin_and_go(begun: Begun, monkeypatch: pytest.MonkeyPatch) -> None:
+    served = begun()
+    one = served.begun()
+    one.answer(one.item())
+    raters, answers = served.store.raters, served.store.answers
+
+    def begin() -> None:
+        new = served.begun()
+        new.answer(new.item())
+
+    monkeypatch.setattr(served.store, "raters", lambda: (raters(), begin())[0])
+    assert {answer.rater for answer in answers_of(served.store)} == {"r0001"}
+    monkeypatch.setattr(served.store, "raters", raters)
+    monkeypatch.setattr(served.store, "answers", lambda: (answers(), served.store.erase("r0001"))[0])
+    assert {answer.rater for answer in answers_of(served.store)} == {"r0002"}
+
+
+def test_who_asks_and_goes_stops_nobody(begun: Begun) -> None:
+    served, go = begun(), threading.Event()
+    served.store.writer.submit(lambda _: go.wait())
+    left = served.store.writer.submit(lambda _: "done")
+    left.cancel()
+    go.set()
+    assert served.store.writer.submit(lambda _: "next").result(10) == "next"
+    assert left.result(10) == "done"
+
+
+def test_white_space_of_what_the_first_page_asks(begun: Begun) -> None:
+    """Browsers send less of it, or other line ends."""
+    served = begun(asks={"age": {"text": "How old are you?", "choices": ["18  to\n30 ", "more"]}})
+    browser = served.browser()
+    page = browser.get(f"/i/{served.invited()[0]}").text
+    sent = browser.post("/consent", data={"csrf": hidden(page, "csrf"), "age": "18 to 30"})
+    assert sent.status_code == 303
+    assert kept_of(served.store, "r0001")["about"] == {"age": "18  to\n30 "}
 
 
 @pytest.mark.parametrize("protocol", protocols())

@@ -16,7 +16,8 @@ def words(folder: Path, text: str) -> Words:
 
 @pytest.mark.parametrize(
     "prompt",
-    ["a cat", "A CAT, sitting", "cat", "a_cat_b", "ｃａｔ", "c\u200bat", "c\u0336a\u0336t\u0336", "(Cat)"],
+    ["a cat", "A CAT, sitting", "cat", "a_cat_b", "ｃａｔ", "c\u200bat", "c\u0336a\u0336t\u0336", "(Cat)",
+     "c\u3164at", "ca\u115ft", "c\uffa0at", "c\u2065at", "c\x01at", "c\x7fat", "ca\ud800t"],
 )  # fmt: skip
 def test_refused(tmp_path: Path, prompt: str) -> None:
     (reason,) = words(tmp_path, "# mine\n\nCat\n").prompts([prompt])
@@ -33,6 +34,12 @@ def test_phrases(tmp_path: Path) -> None:
     prompts = ["a Red,  STAR", "a red blue star", "cafe\u0301", "日本", "a tree"]
     assert [reason is not None for reason in listed.prompts(prompts)] == [True, False, True, True, False]
     assert listed.pictures(np.zeros((3, 4, 4, 3), np.uint8)) == [None] * 3
+
+
+def test_capitals_whose_small_letters_are_two(tmp_path: Path) -> None:
+    for listed in ("istanbul", "İstanbul"):
+        reasons = words(tmp_path, listed).prompts(["İSTANBUL", "istanbul", "İstanbul".lower()])
+        assert None not in reasons
 
 
 def test_it_is_known_by_its_words(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import hmac
 import json
+import re
 import secrets
 import time
 from collections.abc import Callable
@@ -39,7 +40,10 @@ WORDS = {
 def app(store: Store, admin: str, clock: Callable[[], float] = time.monotonic) -> FastAPI:
     """The application on a store, which others close; `admin`: the token of the admin page."""
 
-    made = FastAPI(title="imagen-rate", openapi_url=None, docs_url=None, redoc_url=None)
+    # an address with one / more is no page: its redirect would take the address's host from the request, with the token behind it
+    made = FastAPI(
+        title="imagen-rate", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
     made.add_middleware(Guard)
     pages = _Pages(store, admin, clock)
     for path, page, method, told in (
@@ -99,9 +103,11 @@ class _Pages:
         about = {}
         for key, ask in self.study.design.asks.items():
             if (value := given.get(key)) not in (None, ""):
-                if value not in ask["choices"]:
+                # browsers send an option's white space otherwise than it is written
+                known = {" ".join(choice.split()): choice for choice in ask["choices"]}
+                if not isinstance(value, str) or (words := " ".join(value.split())) not in known:
                     raise HTTPException(422)
-                about[key] = value
+                about[key] = known[words]
         await _done(self.store.consent(rater.number, about))
         return RedirectResponse("/rate", 303)
 
@@ -126,7 +132,7 @@ class _Pages:
         order, key = _whole(given.pop("order", None)), given.pop("key", None)
         seconds, values = given.pop("seconds", None), given["values"] if plain else given
         if not (
-            isinstance(key, str) and 8 <= len(key) <= 64 and key.isascii() and 0 <= order < len(rater.entries)
+            isinstance(key, str) and re.fullmatch(r"[!-~]{8,64}", key) and 0 <= order < len(rater.entries)
         ):
             raise HTTPException(422)
         try:
@@ -293,7 +299,8 @@ class _Pages:
 
     def _cookie(self, request: Request, answer: Response, name: str, value: str) -> None:
         secure = request.url.scheme == "https"
-        answer.set_cookie(name, value, httponly=True, samesite="strict", secure=secure, max_age=90 * 86_400)
+        # lax: who comes back by the link in a letter would not be known on the page that it leads to. Changes carry a mark.
+        answer.set_cookie(name, value, httponly=True, samesite="lax", secure=secure, max_age=90 * 86_400)
 
     def _page(self, name: str, status: int = 200, **context: Any) -> HTMLResponse:
         return HTMLResponse(self._templates.get_template(name).render(**context), status)

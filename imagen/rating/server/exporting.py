@@ -12,10 +12,12 @@ from imagen.rating.study.study import Item, Study, opaque
 
 def answers_of(store: Store) -> list[Answer]:
     """Every answer that was not undone, an entry's questions one by one, raters in the order of their numbers."""
+    rows = store.answers()  # before the sessions: raters begin meanwhile
     sessions = {row["number"]: [entry_of(entry) for entry in row["session"] or ()] for row in store.raters()}
     return [
         answer
-        for row in store.answers()
+        for row in rows
+        if sessions[row["rater"]]  # else erased meanwhile
         for answer in _of_entry(store.study, sessions[row["rater"]][row["entry"]], row)
     ]
 

@@ -18,10 +18,10 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, RowMapping, delete, exists, insert, select, update
 
-from imagen.rating.server.tables import ANSWERS, RATERS, opened
+from imagen.rating.server.tables import ANSWERS, RATERS, forgotten, opened
 from imagen.rating.server.writer import Writer
 from imagen.rating.study.plan import Entry, Plans, entry_of
-from imagen.rating.study.study import read_study
+from imagen.rating.study.study import opaque, read_study
 
 Outcome = Literal["kept", "again", "stale"]
 DAY = 86_400.0
@@ -55,7 +55,7 @@ class Store:
         token: Callable[[], str] = lambda: secrets.token_urlsafe(32),
     ) -> None:
         self.folder, self.study = folder, read_study(folder)
-        self._write, self._read = opened(folder, url)
+        self._write, self._read = opened(folder, url, opaque(self.study.key, "study"))
         self._plans, self._planning = Plans(self.study), threading.Lock()
         self._clock, self._token = clock, token
         self.writer = Writer(self._write)
@@ -102,7 +102,12 @@ class Store:
             self._one(connection, rater, update(RATERS).values(**values))
             return gone
 
-        return self.writer(change)
+        count = self.writer(change)
+        if not forgotten(self._write):
+            raise ValueError(
+                f"rater={rater}: is erased, but a reader keeps the log from being emptied, which has the bytes: erase again"
+            )
+        return count
 
     def _one(self, connection: Connection, rater: str, change: Any) -> None:
         if not connection.execute(change.where(RATERS.c.number == number_of(rater))).rowcount:
@@ -125,12 +130,13 @@ class Store:
     # sessions
 
     def consent(self, number: int, about: Mapping[str, str]) -> Future:
-        """Begin the session of a rater, the first one of the plan that nobody has; of one who has begun nothing changes."""
+        """Begin the session of a rater, the first one of the plan that nobody has; of one who has begun, or may not, nothing
+        changes."""
         now = self._clock()
 
         def change(connection: Connection) -> None:
             row = connection.execute(_locked(number)).mappings().one()
-            if row["consented_at"] is not None:
+            if row["consented_at"] is not None or row["revoked_at"] is not None:
                 return
             # who cannot come back and answered nothing holds no session: it is dealt again, so that all is shown equally often
             counts = (ANSWERS.c.rater == RATERS.c.number) & ANSWERS.c.undone_at.is_(None)

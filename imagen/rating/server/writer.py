@@ -27,6 +27,7 @@ class Writer:
     def submit(self, change: Change) -> Future:
         """Soon; in the order of the calls."""
         future: Future = Future()
+        future.set_running_or_notify_cancel()  # is done, though who asked may not wait for it
         self._asked.put((change, future))
         return future
 

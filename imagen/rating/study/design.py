@@ -14,6 +14,8 @@ from imagen.rating.answers import KINDS, LEVELS, SIDES, TOP
 KEY = re.compile(r"[a-z][a-z0-9_]{0,39}")
 REAL = "real"
 """What the reference is called among the systems."""
+FORM = ("csrf", "order", "key", "seconds")
+"""What the pages' forms have of their own."""
 LONGEST = 2000  # characters of a text that people read
 
 
@@ -40,6 +42,7 @@ class Question:
             raise ValueError(
                 f"key={_told(self.key)}: give up to 40 small letters, digits and _, the first a letter"
             )
+        _free("key", self.key)
         _one_of("kind", self.kind, KINDS)
         _one_of("of", self.of, ("shown", "prompt"))
         _one_of("control", self.control, (None, "other", "damaged"))
@@ -287,6 +290,7 @@ def _asks(given: Any) -> dict[str, dict[str, Any]]:
     for key, ask in found.items():
         if not KEY.fullmatch(key):
             raise ValueError(f"asks.{_told(key)}: give a key of small letters, digits and _")
+        _free("asks", key)
         values = _keys(f"asks.{key}.", ask, ("text", "choices"), ())
         _text(f"asks.{key}.text", values["text"], LONGEST)
         if not isinstance(values["choices"], list) or not values["choices"]:
@@ -325,6 +329,11 @@ def _text(where: str, given: Any, most: int) -> None:
         raise ValueError(f"{where}={_told(given)}: give a text of 1 to {most} characters")
     if any("\ud800" <= letter <= "\udfff" for letter in given):
         raise ValueError(f"{where}={_told(given)}: holds half characters, which no file can")
+
+
+def _free(where: str, key: str) -> None:
+    if key in FORM:
+        raise ValueError(f"{where}={key}: the pages' forms have a field of that name; give another")
 
 
 def _whole(where: str, given: Any, low: int, high: int) -> None:

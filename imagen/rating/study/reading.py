@@ -2,6 +2,7 @@
 
 import importlib.resources
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,19 @@ MERGED = ("show", "session")  # a study may say one key of these, and leave the 
 
 
 class _Strict(yaml.SafeLoader):
-    """A key that is there twice is an error: the first of them would be lost without a word."""
+    """A key that is there twice is an error: the first of them would be lost without a word. So is an alias: a few lines of
+    them are a value larger than any memory."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """As its parent's."""
+        if self.check_event(yaml.AliasEvent):
+            raise ValueError(f"line {self.peek_event().start_mark.line + 1}: an alias (*NAME); write it out")
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """As its parent's."""
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        if twice := next((key for key in keys if keys.count(key) > 1), None):
+        times = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        if twice := next((key for key, many in times.items() if many > 1), None):
             raise ValueError(
                 f"line {node.start_mark.line + 1}: the key {printable(twice, 60)} is there twice"
             )
