@@ -20,15 +20,15 @@ from imagen.rating.statistics.tables import Pairs, Scores
 class ItemResponse:
     """What item response makes of scores. difficulties: {prompt: logits}, of mean 0, larger is harder; spread: their
     standard deviation among prompts; abilities: {system: logits} on the same scale; weighted: {system: mean score in [0, 1] in
-    which a prompt counts by the chance s(difficulty) that an able system of 0 fails it}; differences of abilities. A system
-    whose scores are all at one end of the scale, `beyond` it, has no ability that scores could tell."""
+    which a prompt counts by the chance s(difficulty) that an able system of 0 fails it}; differences of abilities. Systems all
+    of whose scores are `alike` (at an end of the scale, say) have no ability that could be told with an interval."""
 
     difficulties: dict[str, float]
     spread: float
     abilities: dict[str, Estimate]
     weighted: dict[str, Estimate]
     differences: list[Difference]
-    beyond: tuple[str, ...]
+    alike: tuple[str, ...]
 
 
 def item_response(scores: Scores, random: np.random.Generator, resamples: int = 1000) -> ItemResponse:
@@ -45,11 +45,11 @@ def item_response(scores: Scores, random: np.random.Generator, resamples: int = 
         raise ValueError("scores of prompts alone: item response needs scores of systems")
     scale = fit(list(zip(names, scores.texts.tolist(), y.tolist())))
     hard = np.array([scale.difficulties[text] for text in scores.texts])
-    values, influence, beyond = [], np.zeros((len(y), len(scores.systems))), []
+    values, influence, alike = [], np.zeros((len(y), len(scores.systems))), []
     for i, name in enumerate(scores.systems):
         own = scores.system == i
-        if np.ptp(y[own]) == 0 and y[own][0] in (0.0, 1.0):
-            beyond.append(name)
+        if np.ptp(y[own]) == 0:
+            alike.append(name)
         at = _ability(y[own], hard[own], scale.abilities[name])
         chance = expit(at - hard[own])
         influence[own, i] = (y[own] - chance) / max(float((chance * (1 - chance)).sum()), 1e-9)
@@ -59,7 +59,7 @@ def item_response(scores: Scores, random: np.random.Generator, resamples: int = 
     for i, name in enumerate(scores.systems):
         own = scores.system == i
         one = np.array([values[i]]), influence[own, i : i + 1], who[0][own], who[1][own]
-        if name not in beyond:
+        if name not in alike:
             [abilities[name]] = crossed(*one, random, resamples)
         column = y[own][:, None]
         [weighted[name]] = means(
@@ -68,14 +68,14 @@ def item_response(scores: Scores, random: np.random.Generator, resamples: int = 
     apart = []
     for i in range(len(scores.systems)):
         for j in range(i + 1, len(scores.systems)):
-            if {scores.systems[i], scores.systems[j]} & set(beyond):
+            if {scores.systems[i], scores.systems[j]} & set(alike):
                 continue
             both = (scores.system == i) | (scores.system == j)
             moved = influence[both, i : i + 1] - influence[both, j : j + 1]
             value = np.array([values[i] - values[j]])
             [found] = crossed(value, moved, who[0][both], who[1][both], random, resamples)
             apart.append(Difference(scores.systems[i], scores.systems[j], found))
-    return ItemResponse(scale.difficulties, scale.spread, abilities, weighted, apart, tuple(beyond))
+    return ItemResponse(scale.difficulties, scale.spread, abilities, weighted, apart, tuple(alike))
 
 
 def told(difficulties: Scores) -> dict[str, float]:

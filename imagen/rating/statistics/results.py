@@ -199,7 +199,7 @@ def _scores(
                 "abilities": fitted.abilities,
                 "weighted": fitted.weighted,
                 "differences": fitted.differences,
-                "beyond": fitted.beyond,
+                "alike": fitted.alike,
             }
     return found
 

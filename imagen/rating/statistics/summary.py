@@ -48,15 +48,17 @@ def _preferences(preferences: Sequence[Mapping[str, Any]], controls: Mapping[str
     if not preferences:
         return []
     table = ["", "## Preferences", ""]
+    told = any(one["by_difficulty"].get("told") for one in preferences)
+    harder = "hard prompts count more " + ("(raters' word)" if told else "(item response)")
     table += _table(
-        ("question", "A", "B", 'A, "same" half', "A", "same", "B", "A of those who chose", "without who failed", "hard prompts count more"),
+        ("question", "A", "B", 'A, "same" half', "A", "same", "B", "A of those who chose", "without who failed", harder),
         [
             (
                 one["question"], one["a"], one["b"], _percent(one["share"]), _percent(one["wins"]),
                 _percent(one["same"]), _percent(one["losses"]), _percent(one["decided"]),
                 _percent(one["without_failed"] and one["without_failed"]["share"])
                 if controls["failed"] else "none failed",
-                _percent(one["by_difficulty"].get("told") or one["by_difficulty"].get("answered")),
+                _percent(one["by_difficulty"].get("told" if told else "answered")),
             )
             for one in preferences
         ],
@@ -100,8 +102,8 @@ def _claims(claims: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = []
     if len(claims) > 1:
         lines = [
-            f"{len(claims)} comparisons, each at a level of 5 % by itself: {len(held)} are shown, of which {len(left)} still are when "
-            f"Holm's correction is made for all {len(claims)}.",
+            f"{len(claims)} comparisons, each at a level of 5 % by itself. Shown: {len(held)}; with Holm's correction for all "
+            f"{len(claims)}: {len(left)}.",
             "",
         ]
     for claim in claims:
@@ -162,8 +164,8 @@ def _scores(scores: Mapping[str, Mapping[str, Any]]) -> list[str]:
                     _number(mean),
                     _number((one["without_failed"] or {}).get(name)),
                     _number(one["by_told_difficulty"].get(name)),
-                    "all at one end"
-                    if name in response.get("beyond", ())
+                    "all scores alike"
+                    if name in response.get("alike", ())
                     else _number(response.get("abilities", {}).get(name)),
                 )
                 for name, mean in one["means"].items()

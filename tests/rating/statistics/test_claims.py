@@ -121,10 +121,7 @@ def test_many_claims_are_corrected_together() -> None:
     assert min(claim["adjusted"] for claim in claims) == pytest.approx(min(1.0, 20 * least))
     held = [claim for claim in claims if claim["holds"]]
     assert held
-    assert (
-        f"20 comparisons, each at a level of 5 % by itself: {len(held)} are shown, of which 0 still are"
-        in text
-    )
+    assert f"Shown: {len(held)}; with Holm's correction for all 20: 0." in text
     assert text.count("takes it away") == len(held)
 
 

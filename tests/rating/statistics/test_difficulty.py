@@ -78,17 +78,19 @@ def test_scores_of_prompts_alone_have_no_systems() -> None:
         item_response(scores([one], "difficulty"), np.random.default_rng(0))
 
 
-def test_scores_all_at_one_end_tell_no_ability() -> None:
-    """Real pictures that everybody calls right: their logit is not finite, and none is made up."""
+@pytest.mark.parametrize("value", [10.0, 7.0])
+def test_scores_all_alike_tell_no_ability(value: float) -> None:
+    """Real pictures that everybody calls right: their logit is not finite, and none is made up; nor an
+    interval of no width where all are 7."""
     random = np.random.default_rng(5)
     answers = scales(World({"a": 0.5, "b": 0.0}, hardness=0.5), 5, 10, random)
-    top = [replace(one, value=10.0) if one.shown == ("a",) else one for one in answers]
+    top = [replace(one, value=value) if one.shown == ("a",) else one for one in answers]
     found = item_response(scores(top, "faithful"), random, 200)
-    assert found.beyond == ("a",)
+    assert found.alike == ("a",)
     assert set(found.abilities) == {"b"}
     assert found.differences == []
-    assert found.weighted["a"].value == pytest.approx(1)
+    assert found.weighted["a"].value == pytest.approx(value / 10)
     said = summary(results(top, resamples=100))
-    assert "all at one end" in said
+    assert "all scores alike" in said
     at = found.abilities["b"]
     assert at.low < at.value < at.high
