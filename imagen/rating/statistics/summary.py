@@ -115,12 +115,12 @@ def _claims(claims: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _need(one: Mapping[str, Any]) -> str:
     need, share = Power(**one["power"]), one["share"]
-    now, wanted = (
-        f"+- {50 * (share['high'] - share['low']):.1f}",
-        f"+- {100 * need.wanted:g} points",
-    )
+    half = (share["high"] - share["low"]) / 2
+    now, wanted = f"+- {100 * half:.1f}", f"+- {100 * need.wanted:g} points"
     if need.raters == 0:
         return f"the interval is {now}, about {wanted} or less."
+    if half <= need.wanted:  # a bootstrap of two or three raters is narrower than what a t of so few allows
+        now += f", of so few that forecasts reckon with +- {min(50.0, 100 * need.now):.1f}"
     return f"the interval is {now}; {wanted} would take {' or '.join(ways_out(need)) or 'more than a million of either'}."
 
 

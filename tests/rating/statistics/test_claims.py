@@ -71,6 +71,18 @@ def test_half_widths_of_shares_end_at_50_points() -> None:
     assert "the interval is +- 50.0;" in text
 
 
+def test_a_narrow_interval_of_two_raters_is_not_called_narrow_enough() -> None:
+    """Where more is asked for although the interval is as narrow as wanted, it is said why."""
+    seen = 0
+    for seed in range(20):
+        _, text = said(choices(World({"ours": 3.0, "theirs": 0.0}, tie=-0.5), 2, 200, RANDOM(seed)))
+        half = float(text.split("the interval is +- ")[1].split(",")[0].split(";")[0])
+        asked = "would take" in text
+        assert ("of so few that forecasts reckon with" in text) == (asked and half <= 3), text
+        seen += asked and half <= 3
+    assert seen
+
+
 def test_what_is_asked_for_shows_it_in_four_studies_of_five() -> None:
     """Where the forecast knows the spread, and the truth is what was found."""
     world = World({"ours": 0.5, "theirs": 0.0}, tie=-0.4, taste=0.4, fit=0.4)
