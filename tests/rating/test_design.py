@@ -51,6 +51,9 @@ def test_the_plain_form_is_read_again() -> None:
         ({"questions": [{**CHOICES[0], "key": "order"}]}, "questions.1.key=order: the pages' forms have"),
         ({"asks": {"csrf": {"text": "Age?", "choices": ["1"]}}}, "asks=csrf: the pages' forms have"),
         ({"name": "\ud800"}, "name=.*half characters"),
+        ({"name": "a\nb"}, "name=a b: give one line"),
+        ({"systems": {"a\x1b[31m": "a", "b": "b"}}, "systems=.*give one line"),
+        ({"purposes": {"art\n": {"quality": 1}}}, "purposes=art: give one line"),
     ],
 )
 def test_what_is_wrong_is_one_line(given: dict[str, Any], line: str) -> None:

@@ -1,5 +1,6 @@
 """No way in: tokens, headers, marks of forms, limits, bodies; and nothing of systems or files in what raters get."""
 
+import asyncio
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -198,6 +199,26 @@ def test_bodies_are_bounded(served: Served) -> None:
             422,
         )
     assert served.store.answers() == []
+
+
+def test_who_goes_while_sending_breaks_nothing(served: Served) -> None:
+    token, sent = served.invited()[0], []
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/answer",
+        "query_string": b"",
+        "headers": [(b"cookie", f"rate={token}".encode())],
+    }
+
+    async def receive() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(served.app(scope, receive, send))
+    assert sent[0]["status"] == 400
 
 
 def test_guesses_and_haste_are_slowed(served: Served) -> None:

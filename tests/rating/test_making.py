@@ -154,7 +154,10 @@ def test_the_program(called: Called, systems: Systems, tmp_path: Path) -> None:
     code, out, _ = called(rate.main, "new", "STUDY.yaml", "out=study")
     assert code == 0
     assert read_study(tmp_path / "study").design.name == "drawn"
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to("empty")
     for words, line in (
+        (["new", "STUDY.yaml", "out=link"], "out=link: is a link"),
         (["new", "STUDY.yaml"], "new needs out=..."),
         (["new", "STUDY.yaml", "out=study"], "out=study: is there already"),
         (["new", "STUDY.yaml", "out=b", "n=3"], "n=3: new does not take it"),

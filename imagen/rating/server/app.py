@@ -16,6 +16,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from imagen.rating.server.documented import ANSWER, CHANGE, ITEM, PAGE, PICTURE
 from imagen.rating.server.guard import HEADERS, Guard, Limit
@@ -277,7 +278,10 @@ class _Pages:
     async def _change(self, request: Request) -> tuple[Rater, dict[str, Any]]:
         """Who asks for a change and with what; 403 without the mark that only our own pages have."""
         rater = await self._rater(request)
-        body = await request.body()
+        try:
+            body = await request.body()
+        except ClientDisconnect:  # nobody is there to be told, and nothing is broken
+            raise HTTPException(400) from None
         try:
             if request.headers.get("content-type", "").startswith("application/json"):
                 given = json.loads(body)

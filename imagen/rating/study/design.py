@@ -166,7 +166,7 @@ def design_of(given: Mapping[str, Any]) -> Design:
     values = _keys("", given, required, optional)
     systems = _mapping("systems", values["systems"], str)
     name = values["name"]
-    _text("name", name, 200)
+    _line("name", name, 200)
     _whole("seed", values["seed"], 0, 2**63)
     _text("protocol", values["protocol"], 100)
     _text("consent", values["consent"], 20_000)
@@ -176,7 +176,7 @@ def design_of(given: Mapping[str, Any]) -> Design:
         if values.get(key) is not None:
             _text(key, values[key], 4096)
     for system, path in systems.items():
-        _text("systems", system, 100)
+        _line("systems", system, 100)
         _text(f"systems.{system}", path, 4096)
     if REAL in systems:
         raise ValueError(f"systems.{REAL}: is what the reference is called; give it as real: FOLDER")
@@ -273,6 +273,7 @@ def _purposes(given: Any, questions: Sequence[Question]) -> dict[str, dict[str, 
     known = [question.key for question in questions if question.kind == "choice"]
     found = _mapping("purposes", given, dict)
     for name, weights in found.items():
+        _line("purposes", name, 100)
         for key, weight in weights.items():
             if key not in known:
                 raise ValueError(
@@ -334,6 +335,13 @@ def _text(where: str, given: Any, most: int) -> None:
 def _free(where: str, key: str) -> None:
     if key in FORM:
         raise ValueError(f"{where}={key}: the pages' forms have a field of that name; give another")
+
+
+def _line(where: str, given: Any, most: int) -> None:
+    """As it stands in tables, on terminals and in pictures."""
+    _text(where, given, most)
+    if printable(given, most) != given or "\n" in given or "\t" in given:
+        raise ValueError(f"{where}={_told(given)}: give one line, without control characters")
 
 
 def _whole(where: str, given: Any, low: int, high: int) -> None:

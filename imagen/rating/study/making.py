@@ -89,6 +89,10 @@ def make(
 
 def refuse_place(folder: Path) -> None:
     """ValueError when there is a study, or anything, already."""
+    if folder.is_symlink():
+        raise ValueError(
+            f"out={folder}: is a link, which a new folder cannot replace; give the folder itself"
+        )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"out={folder}: is there already; give a new folder")
 
