@@ -145,15 +145,17 @@ def _numbers(judged: Judged, digest: str) -> list[str]:
     of = "of this release" if same else f"**not of this release**, but of {shown(_identity(source))}"
     lines = (
         f"**{shown(judged.folder.name)}**: protocol {shown(protocol.get('name'))}, {shown(pictures.get('count'))} pictures of "
-        f"{shown(protocol.get('count'))} that it is of, evaluation seed {shown(protocol.get('seed'))}; {of}. "
-        f"Sampling: {shown(result.get('sampling'), 1000)}. result.json has the sha256 {sha256(judged.folder / 'result.json')}."
+        f"{shown(protocol.get('count'))} that it is of, evaluation seed {shown(protocol.get('seed'))}; {of}. result.json has the sha256 {sha256(judged.folder / 'result.json')}."
     )
     rows: list[Sequence[Any]] = [("metric", "value", "95 % interval", "n", "note")]
     for name, metric in result["metrics"].items():
         ends = metric.get("interval")
         interval = f"{ends[0]:.4g} to {ends[1]:.4g}" if ends else UNKNOWN
         rows.append((name, f"{metric['value']:.4g}", interval, metric.get("n"), metric.get("note") or ""))
-    return [lines, table(rows) if len(rows) > 1 else "No metric was asked for."]
+    how = result.get("sampling")
+    stages = how if isinstance(how, dict) else {"sampling": how}
+    sampling = points([f"{shown(stage)}: {shown(settings)}" for stage, settings in stages.items()])
+    return [lines, sampling, table(rows) if len(rows) > 1 else "No metric was asked for."]
 
 
 def _identity(source: Mapping[str, Any]) -> str:

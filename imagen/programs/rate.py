@@ -7,7 +7,6 @@ import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ TAKES = {
 }
 NEEDS = {"new": ("out",), "invite": ("n",), "revoke": ("rater",), "export": ("out",), "erase": ("rater",)}
 OPTIONAL = ("out", "n", "days", "rater", "url", "database")
-LIBRARIES = ("fastapi", "uvicorn", "sqlalchemy", "jinja2")
+LIBRARIES = ("fastapi", "uvicorn", "sqlalchemy", "jinja2", "scipy", "statsmodels")
 
 
 @program("rate")
@@ -163,16 +162,14 @@ def _export(cfg: DictConfig) -> None:
 
 def _results(cfg: DictConfig) -> None:
     from imagen.rating.server.exporting import answers_of
+    from imagen.rating.statistics.figure import draw_categories, draw_preferences
+    from imagen.rating.statistics.results import results
+    from imagen.rating.statistics.summary import summary
 
-    if find_spec("imagen.rating.statistics") is None or find_spec("statsmodels") is None:
-        raise ValueError("results needs pip install 'imagen-cascade[rate]' (statsmodels, scipy)")
-    statistics = import_module("imagen.rating.statistics.results")
-    told = import_module("imagen.rating.statistics.summary")
-    figure = import_module("imagen.rating.statistics.figure")
     with _store(cfg) as store:
         answers, design = answers_of(store), store.study.design
-    found = statistics.results(answers, cfg.seed, cfg.resamples, design.purposes, cfg.half_width)
-    words = told.summary(found)
+    found = results(answers, cfg.seed, cfg.resamples, design.purposes, cfg.half_width)
+    words = summary(found)
     print(words)
     if cfg.out is None:
         return
@@ -180,12 +177,13 @@ def _results(cfg: DictConfig) -> None:
     write_text(out / "results.json", json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     write_text(out / "results.md", words + "\n")
     wrote = ["results.json", "results.md"]
-    if found["preferences"] and figure.draw_preferences(found["preferences"], [out / "preferences.png"]):
+    if found["preferences"] and draw_preferences(found["preferences"], [out / "preferences.png"]):
         wrote.append("preferences.png")
     for number, one in enumerate(found["preferences"]):
-        if figure.draw_categories(one, [out / f"categories-{number}.png"]):
+        if draw_categories(one, [out / f"categories-{number}.png"]):
             wrote.append(f"categories-{number}.png")
-    print(plain(f"wrote {out}: {', '.join(wrote)}"))
+    figures = "" if find_spec("matplotlib") else "; figures need pip install 'imagen-cascade[figures]'"
+    print(plain(f"wrote {out}: {', '.join(wrote)}{figures}"))
 
 
 @contextmanager

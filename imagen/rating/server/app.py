@@ -30,7 +30,7 @@ TRUSTED = 10.0  # seconds for which a cookie that was good is good for pictures,
 FOREVER = "private, max-age=31536000, immutable"
 WORDS = {
     404: "There is nothing here. If you came by a link, it may be cut short, used up or withdrawn.",
-    403: "Please open the link that you were given.",
+    403: "Please open the link that you were given. If you did, it may have expired or been withdrawn.",
     413: "That was too large.",
     422: "That is no answer to what was asked.",
     429: "That was too fast. Please wait a moment and try again.",
@@ -186,7 +186,10 @@ class _Pages:
             raise HTTPException(429)
         if name not in self.study.pictures:
             raise HTTPException(404)
-        content = await run_in_threadpool((self.store.folder / "pictures" / f"{name}.png").read_bytes)
+        try:  # from the page cache, in less time than a thread's turn takes: half of what a picture costs
+            content = (self.store.folder / "pictures" / f"{name}.png").read_bytes()
+        except FileNotFoundError:
+            raise HTTPException(404) from None
         # not as a file: its time would tell when it was made, and so of which system it is
         return Response(content, media_type="image/png", headers={"cache-control": FOREVER})
 
