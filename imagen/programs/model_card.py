@@ -50,6 +50,14 @@ class Judged:
     result: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Rated:
+    """The folder that imagen-rate results wrote, and its results.json."""
+
+    folder: Path
+    result: dict[str, Any]
+
+
 def trained_on(data: Mapping[str, Any]) -> Trained:
     """Of the settings `data` of a run."""
     train, batch = data["train"], data.get("batch_size")
@@ -57,9 +65,15 @@ def trained_on(data: Mapping[str, Any]) -> Trained:
     return Trained({one: facts_at(one) for one in sets}, batch if type(batch) is int else None)
 
 
-def read_evaluation(folder: Path) -> Judged:
-    """ValueError when the folder has no numbers, or others than imagen-evaluate writes."""
-    option, remedy = f"evaluations=[{folder}]", "give folders that imagen-evaluate has finished"
+def read_evaluation(folder: Path) -> Judged | Rated:
+    """ValueError when the folder has no numbers, or others than imagen-evaluate and imagen-rate results write."""
+    option = f"evaluations=[{folder}]"
+    remedy = "give folders that imagen-evaluate or imagen-rate results has finished"
+    if (folder / "results.json").is_file():
+        result = read_json(folder / "results.json", remedy)
+        if not _rated(result):
+            raise ValueError(f"{option}: results.json is damaged, or not a rating study's; {remedy}")
+        return Rated(folder, result)
     if (folder / "fronts.json").is_file():
         raise ValueError(f"{option}: is a sweep; give its cells, such as {folder}/cells/NAME")
     if not (folder / "result.json").is_file():
@@ -79,7 +93,7 @@ def model_card(
     text: Description,
     sampling: Description,
     licence: str | None,
-    evaluations: Sequence[Judged],
+    evaluations: Sequence[Judged | Rated],
 ) -> str:
     """card.md of the release `name`, whose cascade.json has the sha256 `digest`."""
     rows: list[Sequence[Any]] = [
@@ -110,7 +124,11 @@ def model_card(
         "Training data": [part for where, facts in sets.items() for part in _data(where, facts)],
         "Intended use": [USE],
         "Out of scope": [points(OUT_OF_SCOPE)],
-        "Evaluations": [part for judged in evaluations for part in _numbers(judged, digest)]
+        "Evaluations": [
+            part
+            for one in evaluations
+            for part in (_ratings(one, digest) if isinstance(one, Rated) else _numbers(one, digest))
+        ]
         or [f"Quality: {UNKNOWN}. No evaluation was given (`evaluations=[FOLDER]` of imagen-export)."],
         "Limits": [points(LIMITS)],
         "How samples are marked": [MARKS],
@@ -156,6 +174,62 @@ def _numbers(judged: Judged, digest: str) -> list[str]:
     stages = how if isinstance(how, dict) else {"sampling": how}
     sampling = points([f"{shown(stage)}: {shown(settings)}" for stage, settings in stages.items()])
     return [lines, sampling, table(rows) if len(rows) > 1 else "No metric was asked for."]
+
+
+def _ratings(rated: Rated, digest: str) -> list[str]:
+    result = rated.result
+    study, releases = result["study"], result["study"]["releases"]
+    own = [name for name, release in releases.items() if release == digest]
+    of = (
+        f"of this release: {shown(', '.join(own))}"
+        if own
+        else "**none of its systems is known to be this release**"
+    )
+    lines = (
+        f"**{shown(rated.folder.name)}**: the rating study {shown(study['name'])}, protocol {shown(study.get('protocol'))}, "
+        f"{shown(result['answers'])} answers of {shown(result['raters'])} raters to {shown(result['prompts'])} prompts; {of}. "
+        f"results.json has the sha256 {sha256(rated.folder / 'results.json')}."
+    )
+    rows: list[Sequence[Any]] = [("question", "of", "value", "95 % interval", "answers")]
+    for one in result["preferences"]:
+        what = f"{one['a']} rather than {one['b']}, no difference counted half"
+        rows.append((one["question"], what, *_estimate(one["share"])))
+    for question, one in result["scores"].items():
+        rows += [(question, f"{system}, mean", *_estimate(mean)) for system, mean in one["means"].items()]
+    return [
+        lines,
+        *([points(list(map(shown, result["cautions"])))] if result["cautions"] else []),
+        table(rows),
+    ]
+
+
+def _estimate(found: Mapping[str, Any]) -> tuple[str, str, Any]:
+    return f"{found['value']:.4g}", f"{found['low']:.4g} to {found['high']:.4g}", found["answers"]
+
+
+def _rated(result: Mapping[str, Any]) -> bool:
+    """Whether all that `_ratings` reads is there."""
+    parts = {
+        "study": dict,
+        "preferences": list,
+        "scores": dict,
+        "cautions": list,
+        "answers": int,
+        "raters": int,
+        "prompts": int,
+    }
+    if not all(isinstance(result.get(key), kind) for key, kind in parts.items()):
+        return False
+    study, pairs, scores = result["study"], result["preferences"], list(result["scores"].values())
+    if not isinstance(study.get("releases"), dict) or not isinstance(study.get("name"), str):
+        return False
+    if not all(isinstance(one, dict) and {"a", "b", "question"} <= set(one) for one in pairs):
+        return False
+    if not all(isinstance(one, dict) and isinstance(one.get("means"), dict) for one in scores):
+        return False
+    found = [one.get("share") for one in pairs] + [mean for one in scores for mean in one["means"].values()]
+    ends = ("value", "low", "high", "answers")
+    return all(isinstance(one, dict) and None not in (number(one.get(end)) for end in ends) for one in found)
 
 
 def _identity(source: Mapping[str, Any]) -> str:

@@ -152,7 +152,8 @@ def _export(cfg: DictConfig) -> None:
     out = Path(cfg.out)
     with _store(cfg) as store:
         if cfg.rater is not None:
-            write_text(out, json.dumps(kept_of(store, cfg.rater), indent=1, ensure_ascii=False) + "\n")
+            with _private():
+                write_text(out, json.dumps(kept_of(store, cfg.rater), indent=1, ensure_ascii=False) + "\n")
             print(f"wrote {out}: all that is kept of {cfg.rater}")
             return
         answers = answers_of(store)
@@ -167,8 +168,9 @@ def _results(cfg: DictConfig) -> None:
     from imagen.rating.statistics.summary import summary
 
     with _store(cfg) as store:
-        answers, design = answers_of(store), store.study.design
+        answers, design, releases = answers_of(store), store.study.design, dict(store.study.releases)
     found = results(answers, cfg.seed, cfg.resamples, design.purposes, cfg.half_width)
+    found["study"] = {"name": design.name, "protocol": design.protocol, "releases": releases}
     words = summary(found)
     print(words)
     if cfg.out is None:

@@ -366,7 +366,7 @@ def test_a_card_says_what_is_known(
     assert sha256(out / "cascade.json") == digest, "the card is no part of it"
     assert "| shapes.all | 0.5 | 0.4 to 0.6 | 8 | fewer &lt;b&gt; |" in card
     assert "| fid | 31.25 | not known | 8 |  |" in card
-    assert card.count("of this release. Sampling") == 1
+    assert card.count("of this release. result.json") == 1
     assert f"**not of this release**, but of release with sha256 {'0' * 64}" in card
     assert "| licence of the weights | MIT |" in card
     with_card = Cascade.load(out).sample(["a"], [0])[0]
@@ -385,6 +385,7 @@ def of_value(value: str) -> str:
     [
         ({}, "no result.json there"),
         ({"fronts.json": "{}"}, "is a sweep; give its cells"),
+        ({"results.json": "{}"}, "is damaged, or not a rating study's"),
         ({"result.json": "[]"}, "is damaged"),
         ({"result.json": '{"metrics": {"fid": {"value": "x"}}}'}, "is damaged, or not an evaluation's"),
         ({"result.json": of_value("NaN")}, "is damaged, or not an evaluation's"),

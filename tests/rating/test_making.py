@@ -115,6 +115,7 @@ def test_of_evaluations_with_a_suite(evaluated: Callable[..., Path], tmp_path: P
     make(tmp_path / "study", study, wanted)
     shapes = {Image.open(file).size for file in (tmp_path / "study/pictures").iterdir()}
     assert shapes == {(32, 32)}, "those of the last stage"
+    assert read_study(tmp_path / "study").releases == dict.fromkeys(("alpha", "beta"), "0" * 64)
     study, _ = drawn_up(
         design_of(designed(systems=folders, prompts=str(tmp_path / "suite.jsonl"))), "00" * 16
     )

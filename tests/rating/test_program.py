@@ -8,19 +8,20 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 
 from imagen.programs import rate
+from imagen.programs.model_card import model_card, read_evaluation
 from imagen.rating.answers import read_answers
 from imagen.rating.server.store import Store
 from imagen.rating.study.study import Prompt, Study, opaque, read_study, write_study
 
-from .conftest import Made, invented
+from .conftest import Made, designed, invented
 from .serving import Served
 from .test_killed import free_port, started
 
@@ -126,9 +127,6 @@ def test_results(called: Called, made: Made, tmp_path: Path) -> None:
     made(6)
     code, _, err = called(rate.main, "results", "study")
     assert code == 2
-    if find_spec("imagen.rating.statistics") is None or find_spec("statsmodels") is None:
-        assert "results needs pip install" in err
-        return
     assert "none of which is part of a score" in err
     served = Served(tmp_path / "study")
     random = np.random.default_rng(0)
@@ -149,6 +147,41 @@ def test_other_programs_load_none_of_it() -> None:
     words += "print([m for m in ('fastapi', 'sqlalchemy', 'uvicorn', 'imagen.rating.server.store') if m in sys.modules])"
     told = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
     assert told.stdout == "[]\n"
+
+
+def test_a_card_tells_what_raters_said(called: Called, evaluated: Any, tmp_path: Path) -> None:
+    """Of which system is this very release, with intervals, and with what makes them doubtful; and nothing of damaged results."""
+    rows = [(f"thing {n}", "", 0) for n in range(6)]
+    for name, made in (("ours", "a" * 64), ("theirs", "b" * 64)):
+        evaluated(tmp_path / name, rows, source={"kind": "release", "folder": "x", "sha256": made})
+    design = designed(systems={"ours": "ours", "theirs": "theirs"}, show={"systems": 2, "pictures": 1})
+    (tmp_path / "STUDY.yaml").write_text(json.dumps(design))
+    assert called(rate.main, "new", "STUDY.yaml", "out=study")[0] == 0
+    served = Served(tmp_path / "study")
+    for _ in range(2):
+        rater = served.begun()
+        while "key" in (item := rater.item()):
+            rater.answer(item, "left")
+    served.store.close()
+    assert called(rate.main, "results", "study", "out=found", "resamples=100")[0] == 0
+
+    def card(digest: str) -> str:
+        return model_card(
+            "x", digest, [], {"class": "y", "key": {}}, {}, None, [read_evaluation(Path("found"))]
+        )
+
+    assert "of this release: ours. results.json has the sha256" in card("a" * 64)
+    assert "**none of its systems is known to be this release**" in card("c" * 64)
+    assert "| quality | ours rather than theirs, no difference counted half | 0.5 |" in card("a" * 64)
+    assert "2 raters are too few" in card("a" * 64)
+    found = json.loads((tmp_path / "found/results.json").read_text())
+    for key in found["preferences"][0]["share"]:
+        if key in ("value", "low", "high", "answers"):
+            wrong = json.loads(json.dumps(found))
+            wrong["preferences"][0]["share"][key] = "<b>"
+            (tmp_path / "found/results.json").write_text(json.dumps(wrong))
+            with pytest.raises(ValueError, match="not a rating study's"):
+                read_evaluation(Path("found"))
 
 
 @pytest.mark.server

@@ -56,7 +56,8 @@ def drawn_up(design: Design, key: str) -> tuple[Study, list[Wanted]]:
             wanted += [Wanted(name, read, False, told) for name, read in zip(names, reads)]
             pictures.append(names)
         found.append(replace(prompt, pictures=tuple(pictures)))
-    study = Study(design, key, tuple(found), (), tuple(left_out))
+    releases = {name: source.release for name, source in zip(design.names, sources) if source.release}
+    study = Study(design, key, tuple(found), (), tuple(left_out), releases)
     reads = {picture.name: picture for picture in wanted}
     controls, damaged = _controls(study, reads)
     return replace(study, controls=tuple(controls)), wanted + damaged

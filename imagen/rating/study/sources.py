@@ -16,16 +16,19 @@ from imagen.files import printable
 
 MOST = 1 << 28  # bytes of a picture file
 KEY = re.compile(r"[\w.-]{1,100}")
+SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
 class Source:
     """`pictures`: prompt -> how the bytes of each of its picture files are read, in the source's own order, and
-    `categories`: prompt -> its category, "" where none is known. `unread`: how many pictures could not be used."""
+    `categories`: prompt -> its category, "" where none is known. `unread`: how many pictures could not be used. `release`:
+    sha256 of the release that made them, as their evaluation says; "" where it does not."""
 
     pictures: dict[str, list[Callable[[], bytes]]]
     categories: dict[str, str]
     unread: int
+    release: str = ""
 
 
 def read_source(option: str, path: Path) -> Source:
@@ -81,7 +84,17 @@ def _evaluation(path: Path) -> Source:
         prompt = _text(prompt)
         pictures.setdefault(prompt, []).append(partial(_part, *place))
         categories.setdefault(prompt, printable(" ".join(category.split()), 120))
-    return Source(pictures, categories, unread)
+    return Source(pictures, categories, unread, _release(path))
+
+
+def _release(path: Path) -> str:
+    """What result.json says of it, if anything."""
+    try:
+        source = json.loads((path / "result.json").read_text("utf-8"))["source"]
+        made = source["sha256"] if source["kind"] == "release" else ""
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return ""
+    return made if isinstance(made, str) and SHA256.fullmatch(made) else ""
 
 
 def _part(tar: Path, offset: int, size: int) -> bytes:

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
@@ -57,13 +57,15 @@ class Item:
 
 @dataclass(frozen=True)
 class Study:
-    """`key`: secret, hexadecimal; of it names, ids and forms' marks are made. `left_out`: what `new` could not use, in words."""
+    """`key`: secret, hexadecimal; of it names, ids and forms' marks are made. `left_out`: what `new` could not use, in words.
+    `releases`: system -> sha256 of the release that made its pictures, where that is known."""
 
     design: Design
     key: str
     prompts: tuple[Prompt, ...]
     controls: tuple[Control, ...]
     left_out: tuple[str, ...] = ()
+    releases: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def blocks(self) -> tuple[tuple[int, ...], ...]:
@@ -133,6 +135,7 @@ def write_study(folder: Path, study: Study) -> None:
         "prompts": [asdict(prompt) for prompt in study.prompts],
         "controls": [asdict(control) for control in study.controls],
         "left_out": list(study.left_out),
+        "releases": dict(study.releases),
     }
     write_text(
         folder / "study.json", json.dumps({**content, "sha256": _hash(content)}, ensure_ascii=False) + "\n"
@@ -159,6 +162,7 @@ def read_study(folder: Path) -> Study:
             for row in found["controls"]
         ),
         left_out=tuple(found["left_out"]),
+        releases=found.get("releases", {}),
     )
 
 
