@@ -1,4 +1,4 @@
-"""Raters who are programs, in a real browser: `python experiments/rating/simulated.py var/links.csv`.
+"""Raters who are programs, in a real browser: `python experiments/rating/simulated.py var/rated/links.csv`.
 
 Each opens a link of `imagen-rate invite` in Chromium and reads the caption and the pictures off the page; of files and systems it
 knows nothing. What stands in a picture the judge of drawn scenes tells. The first rater clicks, the second one types, and so on in

@@ -70,7 +70,7 @@ def spelled_out(words: Sequence[str]) -> list[str]:
 
 
 def _new(cfg: DictConfig) -> None:
-    from imagen.rating.study.making import drawn_up, make, refuse_place
+    from imagen.rating.study.making import drawn_up, make, refuse_place, try_first
     from imagen.rating.study.outlook import outlook
     from imagen.rating.study.reading import read_design
 
@@ -80,6 +80,7 @@ def _new(cfg: DictConfig) -> None:
     study, wanted = drawn_up(design, secrets.token_hex(16))
     for line in outlook(study, len(wanted)):
         print(plain(line))
+    try_first(study, wanted)
     if cfg.dry_run:
         return
     make(Path(cfg.out), study, wanted, lambda pictures: bar(pictures, desc="pictures", unit=""))

@@ -24,10 +24,11 @@ def test_the_plain_form_is_read_again() -> None:
     ("given", "line"),
     [
         ({"sede": 1}, "sede: no such key; choose from: name, seed"),
-        ({"name": None}, "name: is not there"),
+        ({"name": None}, "name: not there; give it"),
+        ({"raters": None, "consent": None}, "raters, consent: not there; give them"),
         ({"seed": -1}, "seed=-1: give a whole number"),
         ({"seed": True}, "seed=True: give a whole number"),
-        ({"systems": {"a": 5}}, "systems="),
+        ({"systems": {"a": 5}}, r"systems=.*: give names, each with its own: systems: \{NAME: FOLDER, "),
         ({"systems": {"real": "x", "b": "y"}}, "systems.real: is what the reference is called"),
         ({"show": {"systems": 2, "picture": 2}}, "show.picture: no such key"),
         ({"show": {"systems": 3, "pictures": 2}}, "show.systems=3: a choice is between 2"),
@@ -103,7 +104,9 @@ def test_a_study_says_one_key_of_what_is_shown(tmp_path: Path) -> None:
     [
         ("name: a\nname: b\n", "line 1: the key name is there twice"),
         ("name: [", "is not YAML"),
+        ("a: {b: Which?}", "is not YAML; a text with \\? .* in quotes"),
         ("- a", "holds no keys and values"),
+        ("name: a", "protocol: not there; choose from: best_of_k"),
         ("protocol: drawbrench", "protocol=drawbrench: no such protocol; choose from: best_of_k"),
         ("protocol: [a]", "protocol=.*no such protocol"),
         ("a: !!python/object/apply:os.system [ls]", "is not YAML"),

@@ -90,6 +90,11 @@ def test_what_is_lacking_is_told(systems: Systems) -> None:
         drawn_up(design_of(designed(systems=few, show={"systems": 2, "pictures": 3})), "00" * 16)
     with pytest.raises(ValueError, match=r"systems\.beta=/nowhere: no such folder"):
         drawn_up(design_of(designed(systems=few | {"beta": "/nowhere"})), "00" * 16)
+    apart = systems(["gamma"], ["a cow"])
+    with pytest.raises(
+        ValueError, match=r"no prompt is in all of these: alpha: 'a dog', .*; gamma: 'a cow', "
+    ):
+        drawn_up(design_of(designed(systems={"alpha": few["alpha"]} | apart)), "00" * 16)
     photo = [{**CHOICES[0], "only": "photo"}]
     told = drawn_up(
         design_of(
@@ -99,7 +104,7 @@ def test_what_is_lacking_is_told(systems: Systems) -> None:
         ),
         "00" * 16,
     )[0].left_out
-    assert told == ("1 of 2 prompts of which alpha has fewer than 1 pictures",)
+    assert told == ("1 of 2 prompts of which alpha has no picture",)
 
 
 def test_of_evaluations_with_a_suite(evaluated: Callable[..., Path], tmp_path: Path) -> None:
@@ -150,7 +155,7 @@ def test_the_program(called: Called, systems: Systems, tmp_path: Path) -> None:
     code, out, err = called(rate.main, "new", "STUDY.yaml", "dry_run=true")
     assert (code, err) == (0, "")
     assert "drawn: alpha, beta; 9 prompts, " in out
-    assert "9 items (1 of systems a prompt); each is seen once in 1 sessions" in out
+    assert "9 items (the systems of a prompt together); each is seen once in 1 session\n" in out
     assert not (tmp_path / "study").exists()
     code, out, _ = called(rate.main, "new", "STUDY.yaml", "out=study")
     assert code == 0
@@ -168,3 +173,19 @@ def test_the_program(called: Called, systems: Systems, tmp_path: Path) -> None:
         code, _, err = called(rate.main, *words)
         assert (code, err.count("\n")) == (2, 1)
         assert err.startswith(f"error: {line}"), err
+
+
+def test_a_dry_run_tells_what_new_would_refuse(called: Called, systems: Systems, tmp_path: Path) -> None:
+    prompts = ["one dog", "two red cats", "a cow"]
+    small, large = systems(["alpha"], prompts, side=16), systems(["beta"], prompts, side=32)
+    words = f"name: n\nprotocol: detailed\nsystems: {json.dumps(small | large)}\nshow: {{pictures: 2%s}}\n"
+    (tmp_path / "STUDY.yaml").write_text(words % "")
+    code, _, err = called(rate.main, "new", "STUDY.yaml", "dry_run=true")
+    assert code == 2
+    assert "pictures are of 16 x 16 (alpha, 'one dog') and 32 x 32 (beta, 'one dog')" in err
+    (tmp_path / "STUDY.yaml").write_text(words % ", side: 16")
+    code, out, _ = called(rate.main, "new", "STUDY.yaml", "dry_run=true")
+    assert code == 0
+    assert (
+        "asked of some prompts only: count of 2, colors of 1, spatial of 0, text of 0, realism of 0\n" in out
+    )

@@ -17,6 +17,7 @@ REAL = "real"
 FORM = ("csrf", "order", "key", "seconds")
 """What the pages' forms have of their own."""
 LONGEST = 2000  # characters of a text that people read
+EXAMPLES = {str: "NAME: FOLDER, NAME: FOLDER", list: "NAME: [WORD, WORD]", dict: "NAME: {KEY: VALUE}"}
 
 
 @dataclass(frozen=True)
@@ -234,7 +235,7 @@ def _together(design: Design) -> None:
         raise ValueError("questions: none is of what is shown; add one")
     if show.systems > systems:
         raise ValueError(
-            f"show.systems={show.systems}: there are {systems} systems; name more, or show fewer"
+            f"show.systems={show.systems}: there {'is 1 system' if systems == 1 else f'are {systems} systems'}; name more, or show fewer"
         )
     if show.against == REAL and not design.real:
         raise ValueError("show.against=real: needs the reference; give real: FOLDER")
@@ -311,7 +312,9 @@ def _keys(where: str, given: Any, required: Sequence[str], optional: Sequence[st
             known = ", ".join((*required, *optional))
             raise ValueError(f"{where}{_told(key)}: no such key; choose from: {known}")
     if missing := [key for key in required if given.get(key) is None]:
-        raise ValueError(f"{where}{missing[0]}: is not there; give it")
+        raise ValueError(
+            f"{where}{f', {where}'.join(missing)}: not there; give {'it' if len(missing) == 1 else 'them'}"
+        )
     return dict(given)
 
 
@@ -320,7 +323,7 @@ def _mapping(where: str, given: Any, of: type) -> dict[str, Any]:
         isinstance(k, str) and isinstance(v, of) for k, v in given.items()
     ):
         raise ValueError(
-            f"{where}={_told(given)}: give names, each with a {'text' if of is str else of.__name__}"
+            f"{where}={_told(given)}: give names, each with its own: {where}: {{{EXAMPLES[of]}}}"
         )
     return dict(given)
 

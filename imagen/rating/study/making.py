@@ -73,19 +73,33 @@ def make(
     shutil.rmtree(beside, ignore_errors=True)
     (beside / "pictures").mkdir(parents=True)
     beside.chmod(0o700)  # the key, the systems' names and the answers are its owner's alone
-    size: tuple[int, int] | None = None
-    first = ""
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        for picture, pixels, content in _mapped(pool, study, progress(wanted)):
-            if size is not None and pixels != size:
-                raise ValueError(
-                    f"show.side: pictures are of {size[0]} x {size[1]} ({first}) and {pixels[0]} x {pixels[1]} ({picture.told}), "
-                    f"which would tell systems apart; give show: {{side: {min(*size, *pixels)}}}, to which all are resized alike"
-                )
-            size, first = pixels, first or picture.told
+        for picture, content in _of_one_size(_mapped(pool, study, progress(wanted))):
             (beside / "pictures" / f"{picture.name}.png").write_bytes(content)
     write_study(beside, study)
     os.replace(beside, folder)
+
+
+def try_first(study: Study, wanted: Sequence[Wanted]) -> None:
+    """Read one picture of each system, so that what `make` would refuse them for is known before it begins. ValueError: they
+    are of more than one size."""
+    first = [names[0] for names in study.prompts[0].pictures]
+    ones = [picture for picture in wanted if picture.name in first]
+    for _ in _of_one_size(_encoded(study, picture) for picture in ones):
+        pass
+
+
+def _of_one_size(encoded: Iterable[tuple[Wanted, tuple[int, int], bytes]]) -> Iterator[tuple[Wanted, bytes]]:
+    size: tuple[int, int] | None = None
+    first = ""
+    for picture, pixels, content in encoded:
+        if size is not None and pixels != size:
+            raise ValueError(
+                f"show.side: pictures are of {size[0]} x {size[1]} ({first}) and {pixels[0]} x {pixels[1]} ({picture.told}), "
+                f"which would tell systems apart; give show: {{side: {min(*size, *pixels)}}}, to which all are resized alike"
+            )
+        size, first = pixels, first or picture.told
+        yield picture, content
 
 
 def refuse_place(folder: Path) -> None:
@@ -158,7 +172,8 @@ def _prompts(design: Design, sources: Sequence[Source]) -> tuple[list[Prompt], l
         else:
             unasked += 1
     told = [
-        f"{count} of {len(wanted)} prompts of which {name} has fewer than {design.show.pictures} pictures"
+        f"{count} of {len(wanted)} prompts of which {name} has "
+        + (f"fewer than {design.show.pictures} pictures" if design.show.pictures > 1 else "no picture")
         for name, count in few.items()
         if count
     ]
@@ -168,6 +183,10 @@ def _prompts(design: Design, sources: Sequence[Source]) -> tuple[list[Prompt], l
         f"{s.unread} pictures of {name} without prompt or file" for name, s in zip(names, sources) if s.unread
     ]
     if not kept:
+        if not any(all(text in source.pictures for source in sources) for text in wanted):
+            lists = [*zip(names, (s.pictures for s in sources)), *([("prompts", suite)] if suite else [])]
+            first = "; ".join(f"{name}: {next(iter(texts))[:60]!r}, ..." for name, texts in lists)
+            raise ValueError(f"no prompt is in all of these: {first}; give pictures of the same prompts")
         raise ValueError(
             f"no prompt is left: left out are {'; '.join(told)}; show fewer pictures, or other systems"
         )

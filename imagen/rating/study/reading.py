@@ -55,6 +55,10 @@ def read_design(path: Path) -> Design:
             raise ValueError(
                 f"protocol={printable(name, 60)}: no such protocol; choose from: {', '.join(known)}"
             )
+        if not {"protocol", "questions"} & set(given):
+            raise ValueError(
+                f"protocol: not there; choose from: {', '.join(known)}, which needs questions, show, session and the rest of its own"
+            )
         base = {} if name == OWN else _protocol(name)
         for key in MERGED:
             if isinstance(base.get(key), dict) and isinstance(given.get(key), dict):
@@ -79,7 +83,9 @@ def _mapping(text: str) -> dict[str, Any]:
     try:
         found = yaml.load(text, _Strict)
     except yaml.YAMLError as error:
-        raise ValueError(f"is not YAML ({str(error)[:200]})") from None
+        raise ValueError(
+            f"is not YAML; a text with ? : , {{ or # goes in quotes ({str(error)[:200]})"
+        ) from None
     if not isinstance(found, dict):
         raise ValueError("holds no keys and values; see imagen-rate --help")
     return found
