@@ -8,6 +8,7 @@ STUDY/answers.sqlite      what raters said
 import hashlib
 import hmac
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -126,17 +127,23 @@ def opaque(key: str, *parts: object) -> str:
 
 def write_study(folder: Path, study: Study) -> None:
     """study.json, with the hash of what it says."""
-    content = {
-        "format": FORMAT,
-        "key": study.key,
-        "design": study.design.plain(),
-        "prompts": [asdict(prompt) for prompt in study.prompts],
-        "controls": [asdict(control) for control in study.controls],
-        "left_out": list(study.left_out),
-    }
+    content = _content(study)
     write_text(
         folder / "study.json", json.dumps({**content, "sha256": _hash(content)}, ensure_ascii=False) + "\n"
     )
+
+
+def facts(study: Study) -> dict[str, Any]:
+    """What a report of its answers says of a study: nothing secret, all that others need to ask the same."""
+    design = study.design.plain()
+    kept = ("name", "protocol", "systems", "real", "questions", "show", "session")
+    return {
+        **{key: design[key] for key in kept},
+        "prompts": len(study.prompts),
+        "categories": dict(Counter(prompt.category for prompt in study.prompts)),
+        "left_out": list(study.left_out),
+        "sha256": _hash(_content(study)),
+    }
 
 
 def read_study(folder: Path) -> Study:
@@ -160,6 +167,18 @@ def read_study(folder: Path) -> Study:
         ),
         left_out=tuple(found["left_out"]),
     )
+
+
+def _content(study: Study) -> dict[str, Any]:
+    content = {
+        "format": FORMAT,
+        "key": study.key,
+        "design": study.design.plain(),
+        "prompts": [asdict(prompt) for prompt in study.prompts],
+        "controls": [asdict(control) for control in study.controls],
+        "left_out": list(study.left_out),
+    }
+    return json.loads(json.dumps(content))  # tuples as lists, as the file has them
 
 
 def _prompt(row: Mapping[str, Any]) -> Prompt:
