@@ -31,7 +31,7 @@ def summary(found: Mapping[str, Any]) -> str:
         f"Intervals are of 95 %, {_over(found)}.",
     ]
     if found["cautions"]:
-        lines += ["", "## Caution", "", *(f"* {one}" for one in found["cautions"])]
+        lines += ["", "## Caution", "", *_cautions(found["cautions"])]
     lines += ["", "## Claims", ""]
     lines += _claims(found["claims"])
     lines += _preferences(found["preferences"], found["controls"])
@@ -46,6 +46,15 @@ def summary(found: Mapping[str, Any]) -> str:
     if study:
         lines += _measured(study, found)
     return "\n".join(lines) + "\n"
+
+
+def _cautions(cautions: Sequence[str]) -> list[str]:
+    """What is said of several comparisons alike is said once."""
+    said: dict[str, list[str]] = {}
+    for one in cautions:
+        of, _, words = one.partition(": ")
+        said.setdefault(words, []).append(of)
+    return [f"* {'; '.join(of)}: {words}" for words, of in said.items()]
 
 
 def _preferences(preferences: Sequence[Mapping[str, Any]], controls: Mapping[str, Any]) -> list[str]:
@@ -190,6 +199,8 @@ def _raters(found: Mapping[str, Any]) -> list[str]:
             f"Each had {controls['each']:g} (median): one who is right in 95 % of them falls below the rule with a chance of "
             f"{100 * controls['unlucky']:.0f} %."
         )
+        if controls["unchecked"]:
+            lines[-1] += f" Not counted, as none was answered yet: {', '.join(controls['unchecked'])}."
     else:
         lines.append("No control questions were asked.")
     lines.append("")
