@@ -156,14 +156,29 @@ def _data(where: str, facts: Facts | None) -> list[str]:
     return [f"{title}, by its card of when this release was written:", table(rows), "Not checked there:", unchecked]  # fmt: skip
 
 
+def _calls(settings: Any) -> Any:
+    """{"class": "Dynamic", "arguments": {"percentile": 0.995}} -> "Dynamic (percentile 0.995)", wherever it stands."""
+    if not isinstance(settings, dict):
+        return settings
+    found = {}
+    for key, value in settings.items():
+        if isinstance(value, dict) and set(value) == {"class", "arguments"}:
+            given = value["arguments"] if isinstance(value["arguments"], dict) else {}
+            told = ", ".join(f"{name} {part}" for name, part in given.items())
+            found[key] = f"{value['class']} ({told})" if told else value["class"]
+        else:
+            found[key] = value
+    return found
+
+
 def _numbers(judged: Judged, digest: str) -> list[str]:
     result = judged.result
     protocol, source, pictures = result["protocol"], result["source"], result["pictures"]
     same = source.get("sha256") == digest and source.get("kind") == "release"
     of = "of this release" if same else f"**not of this release**, but of {shown(_identity(source))}"
     lines = (
-        f"**{shown(judged.folder.name)}**: protocol {shown(protocol.get('name'))}, {shown(pictures.get('count'))} pictures of "
-        f"{shown(protocol.get('count'))} that it is of, evaluation seed {shown(protocol.get('seed'))}; {of}. result.json has the sha256 {sha256(judged.folder / 'result.json')}."
+        f"**{shown(judged.folder.name)}**: protocol {shown(protocol.get('name'))}, {shown(pictures.get('count'))} of the protocol's "
+        f"{shown(protocol.get('count'))} pictures, evaluation seed {shown(protocol.get('seed'))}; {of}. result.json has the sha256 {sha256(judged.folder / 'result.json')}."
     )
     rows: list[Sequence[Any]] = [("metric", "value", "95 % interval", "n", "note")]
     for name, metric in result["metrics"].items():
@@ -172,7 +187,7 @@ def _numbers(judged: Judged, digest: str) -> list[str]:
         rows.append((name, f"{metric['value']:.4g}", interval, metric.get("n"), metric.get("note") or ""))
     how = result.get("sampling")
     stages = how if isinstance(how, dict) else {"sampling": how}
-    sampling = points([f"{shown(stage)}: {shown(settings)}" for stage, settings in stages.items()])
+    sampling = points([f"{shown(stage)}: {shown(_calls(settings))}" for stage, settings in stages.items()])
     return [lines, sampling, table(rows) if len(rows) > 1 else "No metric was asked for."]
 
 

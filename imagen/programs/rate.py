@@ -19,6 +19,7 @@ from imagen.programs.build import program
 from imagen.programs.settings import SETTINGS
 from imagen.programs.words import positional
 from imagen.progress import bar
+from imagen.provenance import software
 
 TAKES = {
     "new": ("out",),
@@ -166,12 +167,14 @@ def _results(cfg: DictConfig) -> None:
     from imagen.rating.server.exporting import answers_of
     from imagen.rating.statistics.figure import draw_categories, draw_preferences
     from imagen.rating.statistics.results import results
+    from imagen.rating.statistics.sheets import sheets
     from imagen.rating.statistics.summary import summary
+    from imagen.rating.study.study import facts
 
     with _store(cfg) as store:
-        answers, design, releases = answers_of(store), store.study.design, dict(store.study.releases)
-    found = results(answers, cfg.seed, cfg.resamples, design.purposes, cfg.half_width)
-    found["study"] = {"name": design.name, "protocol": design.protocol, "releases": releases}
+        answers, study = answers_of(store), store.study
+    found = results(answers, cfg.seed, cfg.resamples, study.design.purposes, cfg.half_width)
+    found = {"study": {**facts(study), "software": software()}, **found}
     words = summary(found)
     print(words)
     if cfg.out is None:
@@ -180,6 +183,9 @@ def _results(cfg: DictConfig) -> None:
     write_text(out / "results.json", json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     write_text(out / "results.md", words + "\n")
     wrote = ["results.json", "results.md"]
+    for name, sheet in sheets(found).items():
+        write_text(out / name, sheet)
+        wrote.append(name)
     if found["preferences"] and draw_preferences(found["preferences"], [out / "preferences.png"]):
         wrote.append("preferences.png")
     for number, one in enumerate(found["preferences"]):

@@ -14,6 +14,9 @@ HIDDEN = ("Cf", "Mn", "Me", "Cc", "Cs")
 UNSEEN = re.compile("[\u115f\u1160\u2065\u3164\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff]")
 """Letters that are blank, and places that Unicode keeps for what is not seen."""
 
+PATTERN = re.compile(r"\w\*(?!\S)|(?<!\S)\*\w")
+"""blood*, *craft: within a word and in f** a star is what people write."""
+
 
 class Words:
     """`path`: a text file in UTF-8, a word or phrase a line; lines that begin with # are comments.
@@ -22,7 +25,7 @@ class Words:
     "concatenate". What is spelt otherwise, said in another way or in another language passes: it is a list, and does not
     understand. Of pictures it knows nothing, and lets them through.
 
-    ValueError: no such file, or no word in it."""
+    ValueError: no such file, no word in it, or a line that is to be a pattern."""
 
     def __init__(self, path: str) -> None:
         try:
@@ -40,6 +43,10 @@ class Words:
         if empty := [phrase for phrase, words in listed.items() if not words]:
             raise ValueError(
                 f"path={path}: {empty[0]!r:.80} has no letter or digit, and would refuse nothing"
+            )
+        if pattern := [phrase for phrase in given if PATTERN.search(phrase)]:
+            raise ValueError(
+                f"path={path}: {pattern[0]!r:.80} has a *, which stands for no letters here; give each form of the word a line"
             )
         self.listed = {f" {' '.join(words)} ": phrase for phrase, words in listed.items()}
         self.identity: dict[str, Any] = {"kind": "words", "sha256": hashlib.sha256(data).hexdigest()}

@@ -361,12 +361,17 @@ def test_a_card_says_what_is_known(
     source = {"kind": "release", "folder": "x", "sha256": digest}
     own = evaluated(tmp_path / "own", [("a", "", 0)], source=source, metrics=metrics)
     other = evaluated(tmp_path / "other", [("a", "", 0)], metrics=metrics)
+    result = json.loads((own / "result.json").read_text())
+    result["sampling"]["base"]["threshold"] = {"class": "Dynamic", "arguments": {"percentile": 0.9}}
+    result["sampling"]["base"]["sampler"] = {"class": "DDPM", "arguments": {}}
+    (own / "result.json").write_text(json.dumps(result))
     export(f"run={run}", f"out={out}", "steps=4", f"evaluations=[{own},{other}]", "licence=MIT")
     card = (out / "card.md").read_text()
     assert sha256(out / "cascade.json") == digest, "the card is no part of it"
     assert "| shapes.all | 0.5 | 0.4 to 0.6 | 8 | fewer &lt;b&gt; |" in card
     assert "| fid | 31.25 | not known | 8 |  |" in card
-    assert card.count("of this release. result.json") == 1
+    assert card.count("; of this release. result.json has the sha256") == 1
+    assert "guidance: 2.0, steps: 4, threshold: Dynamic (percentile 0.9), sampler: DDPM" in card
     assert f"**not of this release**, but of release with sha256 {'0' * 64}" in card
     assert "| licence of the weights | MIT |" in card
     with_card = Cascade.load(out).sample(["a"], [0])[0]

@@ -138,8 +138,16 @@ def test_results(called: Called, made: Made, tmp_path: Path) -> None:
     code, out, err = called(rate.main, "results", "study", "out=found", "resamples=100")
     assert (code, err) == (0, "")
     assert "alpha" in out
-    assert json.loads((tmp_path / "found/results.json").read_text())["answers"] == 48
-    assert (tmp_path / "found/results.md").read_text()
+    found = json.loads((tmp_path / "found/results.json").read_text())
+    assert found["answers"] == 48
+    kept = json.loads((tmp_path / "study/study.json").read_text())
+    assert found["study"]["sha256"] == kept["sha256"]
+    assert kept["key"] not in json.dumps(found)
+    words = (tmp_path / "found/results.md").read_text()
+    assert words.startswith(f"# {kept['design']['name']}\n")
+    assert all(f"“{question['text']}”" in words for question in kept["design"]["questions"])
+    assert "seed=0 resamples=100; " in words
+    assert (tmp_path / "found/preferences.csv").read_text().startswith("question,a,b,category,")
 
 
 def test_other_programs_load_none_of_it() -> None:

@@ -56,6 +56,8 @@ def test_it_is_known_by_its_words(tmp_path: Path) -> None:
         (b"# cat\n", "no word in it"),
         (b"\xff\xfe", "not a text file in UTF-8"),
         (b"cat\n!!!\n", "'!!!' has no letter or digit"),
+        (b"c*t\nblood* bath\n", r"'blood\* bath' has a \*, which stands for no letters"),
+        (b"c**\n*craft\n", r"'\*craft' has a \*"),
     ],
 )
 def test_lists_that_are_none(tmp_path: Path, content: bytes | None, message: str) -> None:

@@ -104,6 +104,10 @@ def krippendorff(
         fewer = _table(np.array(units)[kept], np.array(values)[kept], kinds)[0]
         left.append(_alphas(fewer, apart, np.ones((1, len(fewer))))[0] if len(fewer) else np.nan)
     by_rater = _log(np.array(left))
+    if (
+        min(np.isfinite(by_unit).sum(), np.isfinite(by_rater).sum()) < 2
+    ):  # few raters left out: what is left has no alpha
+        return Agreement(level, alpha, None, None, *count)
     variances = np.nanvar(by_unit), (many - 1) ** 2 / many * np.nanvar(by_rater, ddof=1)
     freedom = sum(variances) ** 2 / (variances[0] ** 2 / (len(table) - 1) + variances[1] ** 2 / (many - 1))
     reach = stdtrit(max(freedom, 1.0), 0.975) * np.sqrt(sum(variances))

@@ -24,12 +24,14 @@ FORECAST = (
 
 def summary(found: Mapping[str, Any]) -> str:
     """What `results` found, as text (markdown): claims first, then the numbers behind them."""
+    study = found.get("study")
     lines = [
+        *((f"# {study['name']}", "") if study else ()),
         f"{counted(found['answers'], 'answer')} of {counted(found['raters'], 'rater')} to {counted(found['prompts'], 'prompt')}. "
         f"Intervals are of 95 %, {_over(found)}.",
     ]
     if found["cautions"]:
-        lines += ["", "## Caution", "", *(f"* {one}" for one in found["cautions"])]
+        lines += ["", "## Caution", "", *_cautions(found["cautions"])]
     lines += ["", "## Claims", ""]
     lines += _claims(found["claims"])
     lines += _preferences(found["preferences"], found["controls"])
@@ -41,7 +43,18 @@ def summary(found: Mapping[str, Any]) -> str:
         lines += ["", f"## For the purpose {name} ({weights}): {best}", ""]
         lines += [f"* {pair['a']} against {pair['b']}: {_percent(pair['share'])}" for pair in one["pairs"]]
     lines += _raters(found)
+    if study:
+        lines += _measured(study, found)
     return "\n".join(lines) + "\n"
+
+
+def _cautions(cautions: Sequence[str]) -> list[str]:
+    """What is said of several comparisons alike is said once."""
+    said: dict[str, list[str]] = {}
+    for one in cautions:
+        of, _, words = one.partition(": ")
+        said.setdefault(words, []).append(of)
+    return [f"* {'; '.join(of)}: {words}" for words, of in said.items()]
 
 
 def _preferences(preferences: Sequence[Mapping[str, Any]], controls: Mapping[str, Any]) -> list[str]:
@@ -186,6 +199,8 @@ def _raters(found: Mapping[str, Any]) -> list[str]:
             f"Each had {controls['each']:g} (median): one who is right in 95 % of them falls below the rule with a chance of "
             f"{100 * controls['unlucky']:.0f} %."
         )
+        if controls["unchecked"]:
+            lines[-1] += f" Not counted, as none was answered yet: {', '.join(controls['unchecked'])}."
     else:
         lines.append("No control questions were asked.")
     lines.append("")
@@ -204,6 +219,40 @@ def _raters(found: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"* {question}: of {counted(one['items'], 'item')} seen twice, {100 * one['same']:.0f} % were answered the same"
         )
+    return lines
+
+
+def _measured(study: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    """What a reader must know to ask the same."""
+    show, session = study["show"], study["session"]
+    real = f", and real pictures ({study['real']})" if study["real"] else ""
+    side = f" of {show['side']} x {show['side']} pixels" if show["side"] else ""
+    few = [f"{name or 'none'} {count}" for name, count in study["categories"].items()]
+    of = f" ({', '.join(few)})" if len(few) > 1 else ""
+    lines = ["", "## How it was measured", ""]
+    lines += [
+        f"* protocol {study['protocol']}, as the questions below; systems: "
+        f"{', '.join(f'{name} ({path})' for name, path in study['systems'].items())}{real}",
+        f"* {counted(study['prompts'], 'prompt')}{of}; an item shows {counted(show['pictures'], 'picture')}{side} of "
+        f"{counted(show['systems'], 'system')}, in a random order and place",
+        f"* a session: up to {counted(session['items'], 'item')} of {session['category']} category, {session['repeats']} of them "
+        f"twice, and {counted(session['controls'], 'control item')}",
+    ]
+    for question in study["questions"]:
+        ends = (
+            f", from 0 ({question['anchors'][0]}) to 10 ({question['anchors'][1]})"
+            if question["anchors"]
+            else ""
+        )
+        only = f", of prompts tagged {question['only']}" if question["only"] else ""
+        lines.append(
+            f"* {question['key']} ({question['kind']}{ends}{only}): “{' '.join(question['text'].split())}”"
+        )
+    lines += [f"* left out: {one}" for one in study["left_out"]]
+    lines.append(
+        f"* {study['software']}, `imagen-rate results` with seed={found['seed']} resamples={found['resamples']}; study.json has the "
+        f"sha256 {study['sha256']}"
+    )
     return lines
 
 

@@ -8,6 +8,7 @@ STUDY/answers.sqlite      what raters said
 import hashlib
 import hmac
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -128,18 +129,24 @@ def opaque(key: str, *parts: object) -> str:
 
 def write_study(folder: Path, study: Study) -> None:
     """study.json, with the hash of what it says."""
-    content = {
-        "format": FORMAT,
-        "key": study.key,
-        "design": study.design.plain(),
-        "prompts": [asdict(prompt) for prompt in study.prompts],
-        "controls": [asdict(control) for control in study.controls],
-        "left_out": list(study.left_out),
-        "releases": dict(study.releases),
-    }
+    content = _content(study)
     write_text(
         folder / "study.json", json.dumps({**content, "sha256": _hash(content)}, ensure_ascii=False) + "\n"
     )
+
+
+def facts(study: Study) -> dict[str, Any]:
+    """What a report of its answers says of a study: nothing secret, all that others need to ask the same."""
+    design = study.design.plain()
+    kept = ("name", "protocol", "systems", "real", "questions", "show", "session")
+    return {
+        **{key: design[key] for key in kept},
+        "prompts": len(study.prompts),
+        "categories": dict(Counter(prompt.category for prompt in study.prompts)),
+        "left_out": list(study.left_out),
+        "releases": dict(study.releases),
+        "sha256": _hash(_content(study)),
+    }
 
 
 def read_study(folder: Path) -> Study:
@@ -164,6 +171,19 @@ def read_study(folder: Path) -> Study:
         left_out=tuple(found["left_out"]),
         releases=found.get("releases", {}),
     )
+
+
+def _content(study: Study) -> dict[str, Any]:
+    content = {
+        "format": FORMAT,
+        "key": study.key,
+        "design": study.design.plain(),
+        "prompts": [asdict(prompt) for prompt in study.prompts],
+        "controls": [asdict(control) for control in study.controls],
+        "left_out": list(study.left_out),
+        **({"releases": dict(study.releases)} if study.releases else {}),
+    }
+    return json.loads(json.dumps(content))  # tuples as lists, as the file has them
 
 
 def _prompt(row: Mapping[str, Any]) -> Prompt:

@@ -86,6 +86,15 @@ def test_two_items_or_perfect_agreement_tell_nothing_of_bounds() -> None:
     assert (perfect.alpha, perfect.low) == (1, None)
 
 
+@pytest.mark.filterwarnings("error")
+def test_two_raters_and_one_answer_of_a_third_tell_nothing_of_bounds() -> None:
+    """Without either of the two one item is left that two answered, and both the same: that has no alpha."""
+    data = np.array([[-1.0, 1.0, 1.0, -1.0], [0.0, 1.0, -1.0, -1.0], [NAN, NAN, NAN, -1.0]])
+    found = krippendorff(*flat(data), "ordinal", np.random.default_rng(0))
+    assert found.alpha is not None
+    assert (found.low, found.high) == (None, None)
+
+
 ONE = Answer("r0", "i0", "p0", "", "alignment", "choice", "left", ("a", "b"), 1.0, 1.0, 0)
 
 

@@ -151,6 +151,14 @@ def test_how_few_carry_a_preference_is_counted_by_leaving_them_out() -> None:
     assert dropped(1 - won, raters, np.arange(400) % 20, Estimate(1 - share.value, 1 - share.high, 1 - share.low, 0.025, 20, 400, 20, 20)).raters == few  # fmt: skip
 
 
+def test_a_caution_of_several_comparisons_is_said_once(found: dict[str, Any]) -> None:
+    cautions = ["one, a against b: few: no", "two, a against b: few: no", "one, a against b: sided"]
+    unchecked = {**found["controls"], "unchecked": ["r0009"]}
+    words = summary({**found, "cautions": cautions, "controls": unchecked})
+    assert "* one, a against b; two, a against b: few: no\n* one, a against b: sided\n" in words
+    assert "as none was answered yet: r0009." in words
+
+
 def test_percentages_are_short() -> None:
     assert percent(Estimate(0.583, 0.527, 0.634, 0.03, 20, 1, 1, 1)) == "58 % [53, 63]"
     assert percent(Estimate(0.5834, 0.5727, 0.5934, 0.03, 20, 1, 1, 1)) == "58.3 % [57.3, 59.3]"
