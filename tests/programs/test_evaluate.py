@@ -204,6 +204,19 @@ def test_a_sweep_is_a_folder_of_each_setting(
     assert cell["metrics"] == alone["metrics"]
 
 
+def test_other_code_that_finds_the_same_has_made_nothing(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The result keeps the commit that it came from, byte for byte; with a measure more it is the new one's."""
+    monkeypatch.setattr(program, "code_version", lambda: {"version": "1", "commit": "old"})
+    run()
+    first = (tmp_path / "out/result.json").read_bytes()
+    monkeypatch.setattr(program, "code_version", lambda: {"version": "1", "commit": "new"})
+    assert run()["code"]["commit"] == "old"
+    assert (tmp_path / "out/result.json").read_bytes() == first
+    assert run("metrics=[shapes,pixels,drift]")["code"]["commit"] == "new"
+
+
 def test_real_pictures_are_enlarged(run: Run, toy_release: Path, tmp_path: Path) -> None:
     """Super-resolution alone: its input is what the prompt's real picture is at 8 x 8, its output what `upscale` makes of that."""
     result = run("generator=enlarge", "metrics=[pixels,drift]", "guidance=1")

@@ -127,9 +127,20 @@ def write_result(
         "by_category": by_category,
         "cost": made.cost(),
     }
+    result["code"] = _code(made.folder, result)
     write_table(made.folder / "per_prompt.jsonl", wanted, scores)
     write_text(made.folder / "result.json", json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     return result
+
+
+def _code(folder: Path, result: Mapping[str, Any]) -> Any:
+    """That of the result which is there, when all else of it is the same: other code that finds the same has made nothing."""
+    try:
+        known = read_json(folder / "result.json", "")
+    except ValueError:
+        return result["code"]
+    as_kept = json.loads(json.dumps(dict(result)))
+    return known.get("code") if {**known, "code": None} == {**as_kept, "code": None} else result["code"]
 
 
 SHARES = ("shapes.", "geneval.")  # scores that are right or wrong, whatever comes out
